@@ -1,0 +1,124 @@
+"""Which samples the adaptive predictor of a band looks at.
+
+A plane of a picture is lifted once along its columns and once along its rows, and its three detail bands are coded
+one after the other on the grid of the coarse band ``ll``. Each has a *context* of what the decoder has by then:
+
+===========  ==============================================  ===========================  =================
+band         what it holds                                   low bands known              details known
+===========  ==============================================  ===========================  =================
+``v``        vertical detail of the low columns              ``ll``                       -
+``he``       horizontal detail of the even rows              even rows, odd rows          -
+``ho``       horizontal detail of the odd rows               odd rows, even rows          ``he``
+===========  ==============================================  ===========================  =================
+
+Sound is one row: its only band ``h`` is the detail along time given the low band. A tap names one neighbour. Taps on
+a low band count as differences from the low band's sample at the same position, so that a constant picture
+predicts a detail of zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["AUDIO_BANDS", "IMAGE_BANDS", "BandSpec", "Tap", "band_taps"]
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One neighbour.
+
+    Parameters
+    ----------
+    source : {'low', 'detail', 'cross', 'self'}
+        A known low band of the same plane, a known detail band of the same plane, this band in a plane coded
+        before, or this band itself (then causal: above, or to the left in the same row).
+    index : int
+        Which low band, detail band or earlier plane.
+    dy, dx : int
+        Offset in rows and columns.
+    """
+
+    source: str
+    index: int
+    dy: int
+    dx: int
+
+
+@dataclass(frozen=True)
+class BandSpec:
+    """A detail band and its neighbourhood.
+
+    Parameters
+    ----------
+    name : str
+    lows, details : int
+        How many low bands and detail bands its context has.
+    taps : tuple of Tap
+        Neighbours in this plane; those of earlier planes follow by `band_taps`.
+    cross : tuple of (dy, dx)
+        Neighbours in each plane coded before.
+    """
+
+    name: str
+    lows: int
+    details: int
+    taps: tuple[Tap, ...]
+    cross: tuple[tuple[int, int], ...]
+
+
+def _taps(source: str, index: int, offsets: list[tuple[int, int]]) -> list[Tap]:
+    return [Tap(source, index, dy, dx) for dy, dx in offsets]
+
+
+_CAUSAL = _taps("self", 0, [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)])
+_CROSS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
+_RING = [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)]
+_SIDES = [(0, -1), (0, 1), (0, -2), (0, 2), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
+
+IMAGE_BANDS = (
+    BandSpec("v", 1, 0, tuple(_taps("low", 0, [*_RING, (-2, 0), (2, 0), (0, -2), (0, 2)]) + _CAUSAL), _CROSS),
+    BandSpec(
+        "he",
+        2,
+        0,
+        tuple(
+            _taps("low", 0, _SIDES)
+            + _taps("low", 1, [(0, 0), (0, -1), (0, 1), (-1, 0), (-1, -1), (-1, 1)])
+            + _CAUSAL
+        ),
+        _CROSS,
+    ),
+    BandSpec(
+        "ho",
+        2,
+        1,
+        tuple(
+            _taps("low", 0, _SIDES)
+            + _taps("low", 1, [(0, 0), (0, -1), (0, 1), (1, 0), (1, -1), (1, 1)])
+            + _taps("detail", 0, [(0, 0), (1, 0), (0, -1), (0, 1), (1, -1), (1, 1)])
+            + _CAUSAL
+        ),
+        _CROSS,
+    ),
+)
+"""The three detail bands of a level of a picture, in coding order."""
+
+AUDIO_BANDS = (
+    BandSpec(
+        "h",
+        1,
+        0,
+        tuple(
+            _taps("low", 0, [(0, dx) for dx in range(-8, 9) if dx])
+            + _taps("self", 0, [(0, -dx) for dx in range(1, 9)])
+        ),
+        tuple((0, dx) for dx in range(-4, 5)),
+    ),
+)
+"""The one detail band of a level of sound."""
+
+
+def band_taps(band: BandSpec, plane: int) -> tuple[Tap, ...]:
+    """All taps of a band in plane number `plane`; at most the two planes before it are looked at."""
+    cross = [Tap("cross", before, dy, dx) for before in range(max(0, plane - 2), plane) for dy, dx in band.cross]
+    return (*band.taps, *cross)

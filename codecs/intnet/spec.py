@@ -1,0 +1,163 @@
+"""What an integer network is: a chain of convolutions between clamped integers, described completely.
+
+One layer maps an integer array ``x`` to
+
+.. math:: y = \\mathrm{clamp}\\big((w * x + b + r \\, 2^s x + 2^{s-1}) \\gg s,\\; low,\\; high\\big)
+
+where :math:`*` is a cross-correlation with zero padding that keeps height and width, :math:`r` is 1 for a residual
+layer and 0 otherwise, and :math:`\\gg` is an arithmetic shift (floor division by :math:`2^s`). A clamp from 0 is a
+clipped ReLU. There is nothing else: no float, no transcendental, no order of summation that matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haarchive.codecs.errors import ModelError
+
+__all__ = ["FLOAT32_EXACT", "ConvSpec", "IntegerNetwork", "prove_exact"]
+
+FLOAT32_EXACT = 1 << 24
+"""Every integer of smaller magnitude is a float32, and so is every partial sum that stays below it."""
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """One layer.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel : tuple of int
+        Height and width, both odd.
+    shift : int
+        Bits of the right shift, at least 1.
+    low, high : int
+        Bounds of the output.
+    residual : bool
+        Whether the input is added to the output; needs as many channels in as out.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel: tuple[int, int]
+    shift: int
+    low: int
+    high: int
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.in_channels, self.out_channels) < 1 or any(k < 1 or k % 2 == 0 for k in self.kernel):
+            raise ModelError(f"a layer needs channels and odd kernels, not {self}")
+        if self.shift < 1 or self.low > self.high:
+            raise ModelError(f"a layer needs a shift of 1 or more and low <= high, not {self}")
+        if self.residual and self.in_channels != self.out_channels:
+            raise ModelError(f"a residual layer needs as many channels in as out, not {self}")
+
+
+@dataclass(frozen=True)
+class IntegerNetwork:
+    """A network with its weights: the value that a model file holds.
+
+    Parameters
+    ----------
+    layers : tuple of ConvSpec
+    weights : tuple of ndarray
+        One a layer, ``(out, in, kh, kw) int32``.
+    biases : tuple of ndarray
+        One a layer, ``(out,) int32``, in units of the sum before the shift.
+    input_low, input_high : int
+        Bounds that inputs are clamped to.
+
+    Raises
+    ------
+    ModelError
+        If shapes do not fit, or a sum could leave the integers that float32 holds exactly.
+    """
+
+    layers: tuple[ConvSpec, ...]
+    weights: tuple[NDArray[np.int32], ...]
+    biases: tuple[NDArray[np.int32], ...]
+    input_low: int
+    input_high: int
+
+    def __post_init__(self) -> None:
+        if not len(self.layers) == len(self.weights) == len(self.biases) > 0:
+            raise ModelError("a network needs one weight and one bias array a layer")
+        for n, (spec, weight, bias) in enumerate(zip(self.layers, self.weights, self.biases, strict=True)):
+            if weight.shape != (spec.out_channels, spec.in_channels, *spec.kernel) or bias.shape != (
+                spec.out_channels,
+            ):
+                raise ModelError(f"layer {n}: weights {weight.shape} do not fit {spec}")
+            if n and spec.in_channels != self.layers[n - 1].out_channels:
+                raise ModelError(f"layer {n} does not take what layer {n - 1} gives")
+        prove_exact(self)
+
+    def folded(self, n: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Weights and bias of layer `n` with the residual and the rounding half folded in.
+
+        Adding :math:`2^s` to the centre tap of each channel's own kernel is the residual; adding
+        :math:`2^{s-1}` to the bias is the rounding.
+        """
+        spec, weight, bias = self.layers[n], self.weights[n], self.biases[n]
+        if spec.residual:
+            weight = weight.copy()
+            own = np.arange(spec.out_channels)
+            weight[own, own, spec.kernel[0] // 2, spec.kernel[1] // 2] += 1 << spec.shift
+        return weight, bias + np.int32(1 << (spec.shift - 1))
+
+    def describe(self) -> dict[str, Any]:
+        """Everything but the weights, JSON-able."""
+        return {
+            "layers": [asdict(spec) | {"kernel": list(spec.kernel)} for spec in self.layers],
+            "input_low": self.input_low,
+            "input_high": self.input_high,
+        }
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], weights: list[NDArray[np.int32]], biases: list[NDArray[np.int32]]
+    ) -> IntegerNetwork:
+        """Put a network back together from `describe` and its arrays."""
+        layers = tuple(ConvSpec(**{**layer, "kernel": tuple(layer["kernel"])}) for layer in description["layers"])
+        return cls(
+            layers, tuple(weights), tuple(biases), int(description["input_low"]), int(description["input_high"])
+        )
+
+
+def prove_exact(network: IntegerNetwork) -> list[int]:
+    """Prove that float32 arithmetic computes the network exactly, whatever the order of its sums.
+
+    The worst case of any partial sum of a layer is bounded by the sum of ``|w| * max |x|`` and ``|b|`` over one
+    output channel. Where that is below 2**24, every partial sum is an integer that float32 represents, so no
+    rounding ever happens. The shift multiplies by a power of two, which is exact as well.
+
+    Returns
+    -------
+    list of int
+        The bound of each layer.
+
+    Raises
+    ------
+    ModelError
+        If a layer's bound is 2**24 or more.
+    """
+    bounds = []
+    low, high = network.input_low, network.input_high
+    for n, spec in enumerate(network.layers):
+        weight, bias = network.folded(n)
+        magnitude = np.abs(weight.astype(np.int64)).sum(axis=(1, 2, 3)) * max(abs(low), abs(high))
+        bound = int((magnitude + np.abs(bias.astype(np.int64))).max())
+        if bound >= FLOAT32_EXACT:
+            raise ModelError(
+                f"layer {n}: a sum may reach {bound}, past the 2**24 that float32 holds exactly; "
+                "train with smaller weights or narrower activations"
+            )
+        bounds.append(bound)
+        low, high = spec.low, spec.high
+    return bounds

@@ -1,0 +1,53 @@
+"""Codecs by name."""
+
+from __future__ import annotations
+
+from haarchive.codecs.base import Codec
+from haarchive.codecs.errors import CodecError
+
+__all__ = ["CODEC_NAMES", "get_codec"]
+
+CODEC_NAMES = ("haar", "haar-audio", "jpeg-xl", "stored")
+"""Every codec that a manifest of format version 1 may name."""
+
+
+def get_codec(name: str, *, model: bytes | None = None, device: str = "cpu", tables: bytes = b"") -> Codec:
+    """Make the codec that a plane or a manifest names.
+
+    Parameters
+    ----------
+    name : str
+        One of `CODEC_NAMES`.
+    model : bytes, optional
+        A model file's content, for learned codecs; None takes the one shipped with haarchive.
+    device : str
+        Torch device for a learned codec's networks, such as 'cpu' or 'cuda:0'.
+    tables : bytes
+        For 'jpeg-xl': the JPEGTables of the page that the tiles belong to.
+
+    Raises
+    ------
+    CodecError
+        If there is no codec of that name.
+    ModelError
+        If the model is malformed or this device does not reproduce its golden vectors.
+    """
+    match name:
+        case "haar":
+            from haarchive.codecs.haar.image import HaarCodec
+
+            return HaarCodec.load(model, device=device)
+        case "haar-audio":
+            from haarchive.codecs.haar.audio import HaarAudioCodec
+
+            return HaarAudioCodec.load(model, device=device)
+        case "jpeg-xl":
+            from haarchive.codecs.jpegxl import JpegXLTranscoder
+
+            return JpegXLTranscoder(tables)
+        case "stored":
+            from haarchive.codecs.stored import StoredCodec
+
+            return StoredCodec()
+        case _:
+            raise CodecError(f"no codec is named {name!r}; there are {', '.join(CODEC_NAMES)}")

@@ -1,0 +1,163 @@
+"""Samples kept as they are: the fallback that every chunk can be stored by.
+
+A bitstream is one band::
+
+    u8       method: 0 raw, 1 zstd, 2 zstd of the byte planes
+    u8       kind of the dtype, as ASCII: b i u f c S V
+    uvarint  bytes of an item
+    u8       number of dimensions
+    uvarint  each dimension
+    ...      the samples, C order, little-endian, by `method`
+
+where a uvarint is LEB128 (seven bits a byte, low bits first, the top bit set on all but the last). Method 2
+puts the lowest byte of every item first, then the next byte of every item and so on: wide samples compress
+better that way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import zstandard
+from haarchive.codecs.base import Bitstream, Codec, Samples
+from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSamplesError
+from numpy.typing import NDArray
+
+__all__ = ["StoredCodec"]
+
+_RAW, _ZSTD, _ZSTD_PLANES = 0, 1, 2
+_KINDS = "biufcSV"
+_MAX_ZSTD_RATIO = 1 << 17
+"""More than zstd can expand by (128 KiB from a four-byte block): what claims more is damage, not data."""
+
+
+@dataclass(frozen=True)
+class StoredCodec(Codec):
+    """Store samples exactly, as the smallest of raw, zstd, and zstd of their byte planes.
+
+    Takes any shape and any boolean, integer, floating, complex or fixed-length bytes dtype. Decoded samples
+    are in native byte order and equal bit for bit, NaN payloads included. Never more than 24 bytes over the
+    raw size for chunks of up to four dimensions.
+
+    Parameters
+    ----------
+    level : int
+        zstd's effort, 1 to 22.
+    """
+
+    name: ClassVar[str] = "stored"
+    level: int = 9
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        """Encode chunks; see `Codec.encode`."""
+        return [Bitstream((self._encode_one(np.asarray(chunk)),)) for chunk in chunks]
+
+    def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        """Decode bitstreams; see `Codec.decode`. There is one resolution, so `reduce` must be 0."""
+        if reduce != 0:
+            raise CodecError(f"the stored codec has one resolution and cannot reduce by 2**{reduce}")
+        return [_decode_one(bitstream) for bitstream in bitstreams]
+
+    def bands_needed(self, n_bands: int, reduce: int) -> int:
+        """Every band, as there is one."""
+        return n_bands
+
+    def _encode_one(self, chunk: Samples) -> bytes:
+        if (
+            chunk.dtype.kind not in _KINDS
+            or chunk.dtype.names is not None
+            or chunk.dtype.subdtype is not None
+        ):
+            raise UnsupportedSamplesError(f"the stored codec does not take samples of dtype {chunk.dtype}")
+        samples = np.ascontiguousarray(chunk.astype(chunk.dtype.newbyteorder("<"), copy=False))
+        raw = samples.tobytes()
+        compressor = zstandard.ZstdCompressor(level=self.level, write_content_size=True)
+        method, payload = _RAW, raw
+        if raw:
+            packed = compressor.compress(raw)
+            if len(packed) < len(payload):
+                method, payload = _ZSTD, packed
+            if samples.dtype.itemsize > 1:
+                planes = np.frombuffer(raw, np.uint8).reshape(-1, samples.dtype.itemsize).T
+                packed = compressor.compress(planes.tobytes())
+                if len(packed) < len(payload):
+                    method, payload = _ZSTD_PLANES, packed
+        header = bytearray((method, ord(chunk.dtype.kind)))
+        _put_uvarint(header, chunk.dtype.itemsize)
+        header.append(chunk.ndim)
+        for extent in chunk.shape:
+            _put_uvarint(header, extent)
+        return bytes(header) + payload
+
+
+def _decode_one(bitstream: Bitstream) -> Samples:
+    if len(bitstream.bands) != 1:
+        raise BitstreamError(f"a stored bitstream has 1 band, this one has {len(bitstream.bands)}")
+    band = bitstream.bands[0]
+    if len(band) < 4:
+        raise BitstreamError(f"a stored bitstream of {len(band)} bytes is too short to have a header")
+    method, kind = band[0], chr(band[1])
+    itemsize, position = _get_uvarint(band, 2)
+    ndim, position = _get_uvarint(band, position)  # one byte: at most 32
+    if method not in (_RAW, _ZSTD, _ZSTD_PLANES) or kind not in _KINDS or ndim > 32:
+        raise BitstreamError("the header of a stored bitstream is damaged")
+    shape = []
+    for _ in range(ndim):
+        extent, position = _get_uvarint(band, position)
+        shape.append(extent)
+    try:
+        dtype = np.dtype(f"<{kind}{itemsize}")
+    except (TypeError, ValueError) as error:
+        raise BitstreamError(f"a stored bitstream has no valid dtype: {kind}{itemsize}") from error
+    payload = memoryview(band)[position:]
+    nbytes = math.prod(shape) * dtype.itemsize
+    raw = _unpack(payload, method, nbytes, dtype.itemsize)
+    try:
+        samples = np.frombuffer(raw, dtype).reshape(shape) if nbytes else np.empty(shape, dtype)
+    except ValueError as error:
+        raise BitstreamError(f"a stored bitstream has no valid shape: {shape}") from error
+    return samples.astype(dtype.newbyteorder("="))
+
+
+def _unpack(payload: memoryview, method: int, nbytes: int, itemsize: int) -> bytes | NDArray[np.uint8]:
+    """Give `nbytes` raw bytes back, from raw or compressed ones."""
+    if method == _RAW:
+        if len(payload) != nbytes:
+            raise BitstreamError(f"a stored bitstream holds {len(payload)} bytes of samples, not {nbytes}")
+        return bytes(payload)
+    try:
+        if zstandard.get_frame_parameters(payload).content_size != nbytes:
+            raise BitstreamError("a stored bitstream's size and shape do not match")
+        if nbytes > len(payload) * _MAX_ZSTD_RATIO:
+            raise BitstreamError(f"a stored bitstream claims {nbytes} bytes in {len(payload)}")
+        raw = zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise BitstreamError(f"a stored bitstream is damaged: {error}") from error
+    if method == _ZSTD_PLANES:
+        return np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(itemsize, -1).T)
+    return raw
+
+
+def _put_uvarint(out: bytearray, value: int) -> None:
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+
+
+def _get_uvarint(data: bytes, position: int) -> tuple[int, int]:
+    """Read a uvarint; return it and the position behind it."""
+    value = 0
+    for shift in range(0, 63, 7):
+        if position >= len(data):
+            raise BitstreamError("the header of a stored bitstream is cut short")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise BitstreamError("a number in the header of a stored bitstream is too large")

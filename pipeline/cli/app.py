@@ -1,0 +1,89 @@
+"""The commands put together, and what happens when one fails."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated, Any
+
+import typer
+import typer.core
+from haarchive.codecs.errors import ConfigError, HaarchiveError
+from haarchive.pipeline.cli.archiving import archive_command
+from haarchive.pipeline.cli.reading import inspect_command, restore_command, verify_command
+from haarchive.pipeline.cli.tiles import tile_command
+
+__all__ = ["app", "main"]
+
+_INTERRUPTED = 130
+"""The exit code of a program that Ctrl-C has stopped: 128 + SIGINT."""
+
+
+class _Commands(typer.core.TyperGroup):
+    """The group of commands; turns errors into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("stopped; what is archived so far stays, nothing is half archived")
+            raise typer.Exit(_INTERRUPTED) from None
+        except (HaarchiveError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            _say(_one_line(error))
+            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help=(
+        "Archive whole-slide images and recordings losslessly, smaller, and read any part without unpacking.\n\n"
+        "[bold]haarchive archive[/] slide.svs recordings/ s3://bucket/archive\n\n"
+        "[bold]haarchive inspect[/] s3://bucket/archive/slide.svs\n\n"
+        "[bold]haarchive verify[/]  s3://bucket/archive --deep\n\n"
+        "[bold]haarchive restore[/] s3://bucket/archive/slide.svs out/\n\n"
+        "[bold]haarchive tile[/]    s3://bucket/archive/slide.svs --region 1024,2048,512,512 region.png\n\n"
+        "[bold]haarchive tile[/]    s3://bucket/archive/take1.wav --span 00:01:10.5,4.0 span.wav\n\n"
+        "Exit codes: 0 all well; 1 some sources failed, or stored bytes are damaged; 2 wrong usage."
+    ),
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show debug logs, and tracebacks of errors.")
+    ] = False,
+) -> None:
+    """Take the options that all commands share."""
+    if debug:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        logging.getLogger("haarchive").setLevel(logging.DEBUG)
+
+
+app.command("archive", no_args_is_help=True)(archive_command)
+app.command("inspect", no_args_is_help=True)(inspect_command)
+app.command("verify", no_args_is_help=True)(verify_command)
+app.command("restore", no_args_is_help=True)(restore_command)
+app.command("tile", no_args_is_help=True)(tile_command)
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``haarchive``."""
+    app()
+
+
+def _say(text: str) -> None:
+    typer.echo(f"haarchive: {text}", err=True)
+
+
+def _one_line(error: BaseException) -> str:
+    from haarchive.pipeline.jobs.report import explain
+
+    return explain(error)

@@ -1,0 +1,70 @@
+"""``haarchive archive``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["archive_command"]
+
+
+class _Guarantee(StrEnum):
+    file_exact = "file-exact"
+    sample_exact = "sample-exact"
+
+
+def archive_command(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCES...", help="Files, folders, zarr stores or glob patterns.")
+    ],
+    url: Annotated[
+        str,
+        typer.Argument(metavar="ARCHIVE", help="A folder or s3://bucket/prefix; made if it is not there."),
+    ],
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="A YAML file, or a preset: local, gpu.")
+    ] = "local",
+    guarantee: Annotated[
+        _Guarantee | None,
+        typer.Option(help="file-exact gives back every byte; sample-exact every sample, in a new container."),
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Stay in this process, whatever the size.")] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Run on Ray, whatever the size.")] = False,
+    device: Annotated[str | None, typer.Option(help="Torch device of the codecs: cpu, cuda.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a source.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Archive files: smaller, proven to come back, nothing half done.
+
+    The last argument is the archive. Whatever is archived already is left as it is, so a job that was stopped
+    is resumed by running it again. A file that fails does not stop the others.
+
+    [bold]haarchive archive[/] slide.svs recordings/ s3://bucket/archive
+
+    [bold]haarchive archive[/] 'scans/**/*.tif' ./archive --json > report.jsonl
+
+    [bold]haarchive archive[/] slides/ s3://bucket/archive --config gpu
+    """
+    from haarchive.pipeline.cli.show import Screen, summarise
+    from haarchive.pipeline.config import load_config
+    from haarchive.pipeline.jobs.archive import archive
+
+    if local and ray:
+        raise typer.BadParameter("--local and --ray exclude each other")
+    if Path(url).is_file():
+        raise typer.BadParameter(
+            f"the last argument is the archive, and {url} is a file", param_hint="ARCHIVE"
+        )
+    settings = load_config(config, guarantee=guarantee.value if guarantee else None, device=device)
+    with Screen(as_json=as_json, quiet=quiet, verb="archiving") as screen:
+        report = archive(
+            sources,
+            url,
+            config=settings,
+            engine="local" if local else "ray" if ray else "auto",
+            progress=screen,
+        )
+    summarise(report, "archived")

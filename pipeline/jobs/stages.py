@@ -1,0 +1,221 @@
+"""The stages of archiving a source, each a function of values: scan, read, encode and prove, write, finish.
+
+They run alike in this process and on Ray; the caller decides only where and when, never what is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import pyarrow as pa
+from haarchive.codecs import Codec, Samples, get_codec
+from haarchive.codecs.errors import ModelError, SourceConflictError
+from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, ShardRef, build_shard
+from haarchive.pipeline.config import ArchiveConfig, Guarantee
+from haarchive.pipeline.jobs.plan import ShardTask, plan_shards
+from haarchive.pipeline.jobs.proving import encode_proven
+from haarchive.pipeline.layout import Plane, SourceLayout
+from haarchive.pipeline.sources import SourceRef, open_source
+
+__all__ = ["Encoder", "ScannedSource", "WrittenShard", "finish", "is_archived", "read", "scan", "write"]
+
+
+@dataclass(frozen=True)
+class ScannedSource:
+    """A source that was looked at, and how it will be cut into shards."""
+
+    ref: SourceRef
+    layout: SourceLayout
+    tasks: tuple[ShardTask, ...]
+    guarantee: Guarantee
+    started: float
+    """When the scan began, in seconds since the epoch."""
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of the samples of all chunks."""
+        return sum(task.raw_bytes for task in self.tasks)
+
+
+@dataclass(frozen=True)
+class WrittenShard:
+    """A shard that is in the archive, and what the manifest must know of it.
+
+    Parameters
+    ----------
+    source : str
+    task : int
+        `ShardTask.index`.
+    shard : ShardRef
+    index : pyarrow.RecordBatch
+        One row a chunk; see `haarchive.pipeline.archive.shard`.
+    models : Mapping of str to str
+        SHA-256 of the model that each learned codec needs to decode, by codec name.
+    """
+
+    source: str
+    task: int
+    shard: ShardRef
+    index: pa.RecordBatch
+    models: Mapping[str, str] = field(default_factory=dict)
+
+
+def scan(ref: SourceRef, config: ArchiveConfig) -> ScannedSource:
+    """Read a source once: its structure, its digests, and how it is cut into shards."""
+    started = time.time()
+    with open_source(ref, guarantee=config.guarantee) as source:
+        layout = source.layout
+    return ScannedSource(ref, layout, plan_shards(layout, config.shard_bytes), config.guarantee, started)
+
+
+def is_archived(writer: ArchiveWriter, scanned: ScannedSource) -> Manifest | None:
+    """The manifest of this very content, None where the archive has nothing of this name.
+
+    Raises
+    ------
+    SourceConflictError
+        If the archive has other content under the name.
+    """
+    manifest = writer.committed(scanned.layout.name)
+    if manifest is None:
+        return None
+    if manifest.layout.members == scanned.layout.members and manifest.guarantee == scanned.guarantee:
+        return manifest
+    what = "this file with another guarantee" if manifest.guarantee != scanned.guarantee else "other content"
+    raise SourceConflictError(
+        f"{scanned.layout.name}: the archive holds {what} under this name; archive it elsewhere or rename it"
+    )
+
+
+def read(task: ShardTask, scanned: ScannedSource) -> list[Samples]:
+    """Read the samples of a shard's chunks, in the order of its runs."""
+    with open_source(scanned.ref, guarantee=scanned.guarantee, layout=scanned.layout) as source:
+        return [source.read_chunk(run.plane, chunk) for run in task.runs for chunk in run.chunks()]
+
+
+class Encoder:
+    """Codecs, loaded once, that encode shard after shard.
+
+    Parameters
+    ----------
+    config : ArchiveConfig
+    models : Mapping of str to bytes
+        Content of model files that replace the shipped ones, by codec name.
+    writer : ArchiveWriter
+        Where models go that the encoded chunks need: an archive is complete in itself.
+    """
+
+    def __init__(self, config: ArchiveConfig, models: Mapping[str, bytes], writer: ArchiveWriter) -> None:
+        self._config = config
+        self._models = dict(models)
+        self._writer = writer
+        self._codecs: dict[str, Codec] = {}
+        self._kept: set[str] = set()
+        self._lock = Lock()
+
+    def encode(
+        self,
+        task: ShardTask,
+        planes: Sequence[Plane],
+        chunks: Sequence[Samples],
+        advanced: Callable[[str, int], None] | None = None,
+    ) -> tuple[list[EncodedChunk], dict[str, str]]:
+        """Encode and prove the chunks of a shard.
+
+        Parameters
+        ----------
+        task : ShardTask
+        planes : sequence of Plane
+            The source's planes.
+        chunks : sequence of ndarray
+            What `read` gave.
+        advanced : callable, optional
+            Told the source's name and raw bytes after each batch.
+
+        Returns
+        -------
+        list of EncodedChunk
+        dict of str to str
+            Digests of the models that decoding needs, by codec name.
+        """
+        encoded: list[EncodedChunk] = []
+        models: dict[str, str] = {}
+        rest = iter(chunks)
+        for run in task.runs:
+            codec = self.codec(planes[run.plane])
+            for numbers in run.batches(self._config.batch_chunks):
+                batch = [next(rest) for _ in numbers]
+                proven = encode_proven(codec, run.plane, list(numbers), batch)
+                encoded += proven
+                if codec.model_digest and any(chunk.codec == codec.name for chunk in proven):
+                    models[codec.name] = self._keep_model(codec)
+                if advanced:
+                    advanced(task.source, sum(samples.nbytes for samples in batch))
+        return encoded, models
+
+    def codec(self, plane: Plane) -> Codec:
+        """The codec that a plane's chunks go to first."""
+        name = plane.codec
+        if name == "jpeg-xl":  # cheap to make, and different for each plane
+            return get_codec(name, tables=base64.b64decode(plane.attrs.get("jpeg_tables", "")))
+        with self._lock:  # loading proves a model on this device; once is enough
+            if name not in self._codecs:
+                self._codecs[name] = get_codec(name, model=self._models.get(name), device=self._config.device)
+            return self._codecs[name]
+
+    def _keep_model(self, codec: Codec) -> str:
+        """Put the codec's model into the archive, once; returns its digest."""
+        content, digest = codec.model_bytes, codec.model_digest
+        if content is None or digest is None:
+            raise ModelError(
+                f"codec {codec.name!r} does not give the content of its model; it cannot be archived"
+            )
+        if digest not in self._kept:
+            if self._writer.put_model(content) != digest:
+                raise ModelError(
+                    f"codec {codec.name!r}: the content of its model is not what its digest says"
+                )
+            self._kept.add(digest)
+        return digest
+
+
+def write(
+    writer: ArchiveWriter, task: ShardTask, encoded: Sequence[EncodedChunk], models: Mapping[str, str]
+) -> WrittenShard:
+    """Put a shard into the archive. Doing it again changes nothing: shards are named by their content."""
+    shard = build_shard(encoded)
+    writer.put_shard(shard)
+    return WrittenShard(task.source, task.index, shard.ref, shard.index, models)
+
+
+def finish(
+    writer: ArchiveWriter, scanned: ScannedSource, written: Sequence[WrittenShard]
+) -> tuple[Manifest, int]:
+    """Commit a source whose shards are all written, if it is still what was scanned.
+
+    Returns
+    -------
+    Manifest
+    int
+        Bytes of the manifest object.
+
+    Raises
+    ------
+    SourceChangedError
+        If the source changed meanwhile; nothing is committed.
+    SourceConflictError
+        If another job committed other content under this name meanwhile.
+    """
+    with open_source(scanned.ref, guarantee=scanned.guarantee, layout=scanned.layout) as source:
+        source.check_unchanged()
+    models: dict[str, str] = {}
+    for shard in written:
+        models |= shard.models
+    manifest = Manifest.build(
+        scanned.layout, scanned.guarantee, [(shard.shard, shard.index) for shard in written], models
+    )
+    return manifest, writer.commit(manifest)

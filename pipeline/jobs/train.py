@@ -1,0 +1,201 @@
+"""Training: from a configuration and a folder of files to a model file, resumable at any checkpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from haarchive.codecs.errors import ConfigError
+from haarchive.codecs.haar.objective import HaarFlow
+from haarchive.codecs.intnet.modelfile import ModelFile
+from haarchive.pipeline.jobs.train_config import TrainConfig
+from haarchive.pipeline.jobs.train_data import Corpus, load_corpus
+
+__all__ = ["TrainProgress", "train"]
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """Where a run stands.
+
+    Parameters
+    ----------
+    step, steps : int
+    loss : float
+        Bits per sample of the last batch, the coarsest band and all adaptation but least squares left out.
+    validation : dict of str to float
+        The same on each validation folder, where it was just measured.
+    seconds : float
+        Since the run, or its resumption, began.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    validation: dict[str, float]
+    seconds: float
+
+
+def train(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    *,
+    start_from: Path | None = None,
+    device: str = "cpu",
+    progress: Callable[[TrainProgress], None] | None = None,
+) -> Path:
+    """Train a model, or go on with a run that was interrupted.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    data : Path
+        The folder that the configuration's folders are relative to.
+    out : Path
+        The run's folder: ``checkpoint.pt`` (resumed from where it is there), ``log.jsonl`` and, in the end, the
+        model file ``<name>.safetensors``.
+    start_from : Path, optional
+        A model file to fine-tune.
+    device : str
+    progress : callable, optional
+        Called at every step.
+
+    Returns
+    -------
+    Path
+        The model file.
+
+    Raises
+    ------
+    ConfigError
+        If the data is missing, or the run's folder holds a run of another configuration.
+    """
+    if any(side % (1 << config.levels) for side in config.crop if side > 1):
+        raise ConfigError(f"crop {config.crop} must be divisible by 2 ** levels = {1 << config.levels}")
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    torch.set_flush_denormal(True)
+    corpus = load_corpus(config, config.train, data)
+    validation = load_corpus(config, config.validation, data) if config.validation else None
+    flows = _make_flows(config, start_from).to(device)
+    optimiser = torch.optim.Adam(flows.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
+    checkpoint = out / "checkpoint.pt"
+    first = _resume(checkpoint, config, flows, optimiser)
+    began = time.monotonic()
+    for step in range(first, config.steps):
+        loss = _step(config, flows, optimiser, corpus, step, device)
+        measured: dict[str, float] = {}
+        if (step + 1) % config.validate_every == 0 or step + 1 == config.steps:
+            measured = _validate(flows, validation, device) if validation else {}
+            _save(checkpoint, config, flows, optimiser, step + 1)
+        report = TrainProgress(step + 1, config.steps, loss, measured, time.monotonic() - began)
+        if measured:
+            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(asdict(report)) + "\n")
+        if progress:
+            progress(report)
+    networks = {
+        f"p{flow.planes}.{band}": network
+        for flow in flows
+        if isinstance(flow, HaarFlow)
+        for band, network in flow.export().items()
+    }
+    path = out / f"{config.name}.safetensors"
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(ModelFile(config.codec, networks, card=_card(config)).to_bytes())
+    return partial.replace(path)
+
+
+def _make_flows(config: TrainConfig, start_from: Path | None) -> torch.nn.ModuleList:
+    kind = "image" if config.codec == "haar" else "audio"
+    flows = torch.nn.ModuleList(
+        HaarFlow(kind, f.planes, f.channels, f.blocks, f.kernel, config.levels) for f in config.flows
+    )
+    if start_from is not None:
+        model = ModelFile.from_bytes(start_from.read_bytes())
+        for flow in flows:
+            assert isinstance(flow, HaarFlow)
+            flow.load_integers({name: model.networks[f"p{flow.planes}.{name}"] for name in flow.networks})
+    return flows
+
+
+def _step(
+    config: TrainConfig,
+    flows: torch.nn.ModuleList,
+    optimiser: torch.optim.Optimizer,
+    corpus: Corpus,
+    step: int,
+    device: str,
+) -> float:
+    # Seeded by the step, so that a resumed run draws what an undisturbed one would have drawn.
+    rng = np.random.default_rng((config.seed, step))
+    warm = min(1.0, (step + 1) / 100)
+    for group in optimiser.param_groups:
+        group["lr"] = config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    optimiser.zero_grad()
+    losses = []
+    for flow in flows:
+        assert isinstance(flow, HaarFlow)
+        x, shift = (torch.from_numpy(a).to(device) for a in corpus.batch(rng, flow.planes))
+        loss = flow(x, shift)
+        loss.backward()
+        losses.append(float(loss.detach()))
+    torch.nn.utils.clip_grad_norm_(flows.parameters(), 1.0)
+    optimiser.step()
+    for flow in flows:
+        assert isinstance(flow, HaarFlow)
+        flow.project()
+    return sum(losses) / len(losses)
+
+
+@torch.no_grad()
+def _validate(flows: torch.nn.ModuleList, corpus: Corpus, device: str) -> dict[str, float]:
+    result = {}
+    for flow in flows:
+        assert isinstance(flow, HaarFlow)
+        for name, (x, shift) in corpus.fixed(flow.planes).items():
+            bits = float(flow(torch.from_numpy(x).to(device), torch.from_numpy(shift).to(device)))
+            result[f"p{flow.planes}/{name}"] = round(bits, 4)
+    return result
+
+
+def _save(
+    path: Path, config: TrainConfig, flows: torch.nn.Module, optimiser: torch.optim.Optimizer, step: int
+) -> None:
+    partial = path.with_suffix(".partial")
+    state: dict[str, Any] = {
+        "config": config.model_dump_json(),
+        "step": step,
+        "flows": flows.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _resume(path: Path, config: TrainConfig, flows: torch.nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state["config"] != config.model_dump_json():
+        raise ConfigError(f"{path.parent} holds a run of another configuration; choose another --out")
+    flows.load_state_dict(state["flows"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def _card(config: TrainConfig) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "config": json.loads(config.model_dump_json()),
+        "data": {folder: config.licences.get(folder, "not stated") for folder in config.train},
+        "torch": torch.__version__,
+    }

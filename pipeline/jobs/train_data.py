@@ -1,0 +1,164 @@
+"""Training examples: random crops of real slides and recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from haarchive.codecs.errors import ConfigError, SourceUnreadableError
+from haarchive.codecs.haar import colour
+from haarchive.pipeline.jobs.train_config import TrainConfig
+from numpy.typing import NDArray
+
+__all__ = ["Corpus", "load_corpus"]
+
+_COLOUR_ODDS = {"ycocg-r": 0.4, "rgb": 0.3, "grb": 0.15, "brg": 0.15}
+
+
+class Corpus:
+    """Files of several folders, all in memory, and crops of them.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    folders : sequence of (name, list of ndarray)
+        Images ``(H, W, C) uint8`` or recordings ``(frames, channels) int32``.
+    """
+
+    def __init__(self, config: TrainConfig, folders: Sequence[tuple[str, list[NDArray[Any]]]]) -> None:
+        height, width = config.crop
+        self._config = config
+        self.folders = [
+            (name, [a for a in arrays if a.shape[0] >= (height if config.codec == "haar" else width)])
+            for name, arrays in folders
+        ]
+        self.folders = [(name, arrays) for name, arrays in self.folders if arrays]
+        if not self.folders:
+            raise ConfigError(
+                f"none of {', '.join(name for name, _ in folders)} has a file as large as a crop"
+            )
+
+    def batch(self, rng: np.random.Generator, planes: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Draw augmented examples.
+
+        Returns
+        -------
+        x : ndarray, shape (N, planes, H, W), int32
+        shift : ndarray, shape (N, 1, 1, 1), int32
+            Amplitude shifts, as the codec would choose them.
+        """
+        examples = []
+        for _ in range(self._config.batch):
+            _, arrays = self.folders[rng.integers(len(self.folders))]
+            array = arrays[rng.integers(len(arrays))]
+            crop = _image_crop if self._config.codec == "haar" else _audio_crop
+            examples.append(crop(array, self._config.crop, planes, rng))
+        return _stack(examples)
+
+    def fixed(self, planes: int, per_file: int = 4) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """The same unaugmented examples each time, by folder, for validation."""
+        result = {}
+        for name, arrays in self.folders:
+            rng = np.random.default_rng(0)
+            crop = _image_crop if self._config.codec == "haar" else _audio_crop
+            examples = [
+                crop(array, self._config.crop, planes, rng, augment=False)
+                for array in arrays[:6]
+                for _ in range(per_file)
+            ]
+            result[name] = _stack(examples)
+        return result
+
+
+def load_corpus(config: TrainConfig, folders: Sequence[str], data: Path) -> Corpus:
+    """Read all files of some folders.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    folders : sequence of str
+        Relative to `data`.
+    data : Path
+
+    Raises
+    ------
+    ConfigError
+        If a folder is missing or empty.
+    SourceUnreadableError
+        If a file cannot be decoded.
+    """
+    loaded = []
+    for folder in folders:
+        paths = sorted(path for path in (data / folder).glob("*") if path.is_file())
+        if not paths:
+            raise ConfigError(f"{data / folder}: no training files there; is --data right?")
+        loaded.append((folder, [_read(path, config.codec) for path in paths]))
+    return Corpus(config, loaded)
+
+
+def _read(path: Path, codec: str) -> NDArray[Any]:
+    try:
+        if codec == "haar":
+            import imagecodecs
+
+            image: NDArray[Any] = imagecodecs.imread(str(path))
+            return image[..., None] if image.ndim == 2 else image[..., :3]
+        import soundfile
+
+        bits = {"PCM_24": 24, "PCM_S8": 8}.get(soundfile.info(path).subtype, 16)
+        sound: NDArray[np.int32] = soundfile.read(path, dtype="int32", always_2d=True)[0]
+        return sound >> (32 - bits)
+    except Exception as error:  # each library has its own family of errors
+        raise SourceUnreadableError(f"{path}: cannot be read for training: {error}") from error
+
+
+def _stack(
+    examples: Sequence[tuple[NDArray[np.int32], int]],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    shifts = np.array([shift for _, shift in examples], np.int32)
+    return np.stack([x for x, _ in examples]), shifts[:, None, None, None]
+
+
+def _image_crop(
+    image: NDArray[Any], size: tuple[int, int], planes: int, rng: np.random.Generator, augment: bool = True
+) -> tuple[NDArray[np.int32], int]:
+    y, x = (int(rng.integers(n - s + 1)) for n, s in zip(image.shape, size, strict=False))
+    crop = image[y : y + size[0], x : x + size[1]]
+    name = "ycocg-r"
+    if augment:
+        crop = crop[:: rng.choice((1, -1)), :: rng.choice((1, -1))]
+        if size[0] == size[1] and rng.random() < 0.5:
+            crop = crop.swapaxes(0, 1)
+        name = str(rng.choice(list(_COLOUR_ODDS), p=list(_COLOUR_ODDS.values())))
+    samples = np.moveaxis(crop.astype(np.int32), -1, 0)
+    if planes == 1:
+        samples = samples[rng.integers(len(samples)) if augment else 0][None]
+    else:
+        samples = colour.forward(name, np.ascontiguousarray(samples))
+    samples[0] -= 128
+    return samples, 0
+
+
+def _audio_crop(
+    sound: NDArray[Any], size: tuple[int, int], planes: int, rng: np.random.Generator, augment: bool = True
+) -> tuple[NDArray[np.int32], int]:
+    frames = size[1]
+    start = int(rng.integers(sound.shape[0] - frames + 1))
+    crop = sound[start : start + frames].astype(np.int32)
+    channel = crop[:, 0]
+    if crop.shape[1] > 1 and (not augment or rng.random() < 0.7):
+        side = crop[:, 1] - crop[:, 0]
+        channel = side if augment and rng.random() < 0.5 else crop[:, 0] + (side >> 1)
+    if augment and rng.random() < 0.5:
+        channel = -channel
+    if augment and rng.random() < 0.3:
+        channel = channel >> int(rng.integers(1, 4))
+    return channel[None, None].copy(), amplitude_shift(channel)
+
+
+def amplitude_shift(x: NDArray[np.integer]) -> int:
+    """Bits to drop so that the mean magnitude of sound is that of an 8-bit picture's contrast."""
+    mean = int(np.abs(x.astype(np.int64)).mean())
+    return max(0, mean.bit_length() - 6)

@@ -1,0 +1,118 @@
+"""From a path to an open source: which format it is, and what happens when it is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from haarchive.codecs.errors import ConfigError, SourceError, SourceFormatError, SourceUnreadableError
+from haarchive.pipeline.layout import SourceLayout
+from haarchive.pipeline.sources.base import Source
+from haarchive.pipeline.sources.discover import SourceRef, is_zarr_store, list_members
+from haarchive.pipeline.sources.file import FileSource
+from haarchive.pipeline.sources.files import SourceBytes
+from haarchive.pipeline.sources.scan import Scan, make_layout
+from haarchive.pipeline.sources.verbatim import scan_verbatim
+
+__all__ = ["open_source"]
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WAVE = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+
+
+def open_source(
+    ref: SourceRef, *, guarantee: str = "file-exact", layout: SourceLayout | None = None
+) -> Source:
+    """Open a source.
+
+    Parameters
+    ----------
+    ref : SourceRef
+    guarantee : {'file-exact', 'sample-exact'}
+    layout : SourceLayout, optional
+        What an earlier `Source.layout` of the same source said; then it is not scanned again.
+
+    Returns
+    -------
+    Source
+        A file that is malformed, or of no known format, is a source too: its bytes are archived as they are, and
+        ``layout.attrs["note"]`` says why.
+
+    Raises
+    ------
+    SourceNotFoundError, SourceUnreadableError
+    ConfigError
+        If there is no such guarantee.
+    """
+    if guarantee not in ("file-exact", "sample-exact"):
+        raise ConfigError(f"no guarantee is named {guarantee!r}; there are 'file-exact' and 'sample-exact'")
+    files = SourceBytes(ref.path, _members(ref.path))
+    files.peek(0, 1)
+    return FileSource(ref, files, layout, scan_file_exact)
+
+
+def scan_file_exact(files: SourceBytes, name: str) -> SourceLayout:
+    """Scan for a layout that reproduces every byte; what cannot be understood is kept verbatim."""
+    members = files.members()
+    kind, scanned = _scan(files)
+    del kind
+    return make_layout(name, members, scanned)
+
+
+def _members(path: str) -> list[str]:
+    if not Path(path).is_dir():
+        return [""]
+    if not is_zarr_store(path):
+        raise SourceUnreadableError(f"{path}: is a folder, and no zarr store; archive the files in it")
+    return list_members(path)
+
+
+def _scan(files: SourceBytes) -> tuple[str, Scan]:
+    head = files.peek(0, 12)
+    kind = _kind(files, head)
+    try:
+        match kind:
+            case "tiff":
+                from haarchive.pipeline.sources.tiff import scan_tiff
+
+                return kind, scan_tiff(files)
+            case "wav":
+                from haarchive.pipeline.sources.audio import scan_wav
+
+                return kind, scan_wav(files)
+            case "aiff":
+                from haarchive.pipeline.sources.audio import scan_aiff
+
+                return kind, scan_aiff(files)
+            case "png":
+                from haarchive.pipeline.sources.png import scan_png
+
+                return kind, scan_png(files)
+            case "zarr":
+                from haarchive.pipeline.sources.zarr import scan_zarr
+
+                return kind, scan_zarr(files)
+            case _:
+                return kind, scan_verbatim(kind=kind)
+    except SourceFormatError as error:
+        return kind, scan_verbatim(f"not a well-formed {kind} file: {error}")
+    except SourceError:
+        raise
+    except Exception as error:
+        # A broken file can make a format's reader fail in any way; it still has to be archived.
+        return kind, scan_verbatim(f"not a well-formed {kind} file: {type(error).__name__}: {error}")
+
+
+def _kind(files: SourceBytes, head: bytes) -> str:
+    if files.paths != ("",):
+        return "zarr"
+    if head[:4] in _TIFF:
+        return "tiff"
+    if head[:4] in _WAVE and head[8:12] == b"WAVE":
+        return "wav"
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    if head[:4] == b"fLaC":
+        return "flac"
+    return "verbatim"
