@@ -47,6 +47,9 @@ class Codec(ABC):
     model_digest: str | None = None
     """SHA-256 (hexadecimal) of the model file that the codec decodes with, None where it needs none."""
 
+    model: bytes | None = None
+    """Content of that model file, for archives to keep."""
+
     @abstractmethod
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
         """Encode chunks independently of each other.

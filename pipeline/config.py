@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
+
 from haarchive.codecs.errors import ConfigError
 from haarchive.configs import resolve_config
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 __all__ = ["ActorConfig", "ArchiveConfig", "Guarantee", "load_config"]
 
@@ -29,7 +30,8 @@ class ActorConfig(_Frozen):
     Parameters
     ----------
     num_cpus, num_gpus : float
-        What one actor takes of its node. Ray advises to name only one of them.
+        What one actor takes of its node. Ray Data wants one of them named: `num_cpus` counts only where
+        `num_gpus` is 0.
     min_size, max_size : int
         Bounds of the pool; no `max_size` means as many as the cluster has room for.
     """

@@ -1,1 +1,1 @@
-"""Placeholder, replaced by its owner."""
+"""Learned Haar lifting: codecs for pictures and for sound."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AUDIO_BANDS", "IMAGE_BANDS", "BandSpec", "Tap", "band_taps"]
+__all__ = ["AUDIO_BANDS", "COARSEST", "IMAGE_BANDS", "BandSpec", "Tap", "band_taps"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,9 @@ IMAGE_BANDS = (
     ),
 )
 """The three detail bands of a level of a picture, in coding order."""
+
+COARSEST = BandSpec("ll", 0, 0, tuple(_CAUSAL), _CROSS)
+"""The coarsest band, coded before all others."""
 
 AUDIO_BANDS = (
     BandSpec(

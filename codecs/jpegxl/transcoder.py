@@ -1,8 +1,9 @@
 """The reversible transcoding of JPEG files that JPEG XL offers.
 
-JPEG XL keeps a JPEG's quantised DCT coefficients and codes them better (context modelling and ANS in place of Huffman
-codes), with a box of what else is needed to lay down the same JPEG bytes again (ISO/IEC 18181-2, "JPEG bitstream
-reconstruction data"). Coding the decoded pixels of a JPEG without loss would cost several times the JPEG itself.
+JPEG XL keeps a JPEG's quantised DCT coefficients and codes them better (context modelling and ANS in place of
+Huffman codes), with a box of what else is needed to lay down the same JPEG bytes again (ISO/IEC 18181-2,
+"JPEG bitstream reconstruction data"). Coding the decoded pixels of a JPEG without loss would cost several
+times the JPEG itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 import imagecodecs
 import numpy as np
+
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSamplesError
 
@@ -19,7 +21,8 @@ __all__ = ["JpegXLTranscoder"]
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _HEAD = bytes.fromhex("0000000c4a584c200d0a870a 00000014667479706a786c20000000006a786c20")
-"""The signature and file type boxes that every JPEG XL container begins with: 32 bytes that need not be stored."""
+"""The signature and file type boxes that every JPEG XL container begins with: 32 bytes that need not be
+stored."""
 _WHOLE, _HEADLESS = b"\0", b"\1"
 
 
@@ -29,8 +32,8 @@ class JpegXLTranscoder(Codec):
     Parameters
     ----------
     tables : bytes
-        An abbreviated JPEG of quantisation and Huffman tables, as TIFF keeps it in its JPEGTables tag. Chunks are
-        then abbreviated JPEGs without tables, and the two are merged before they are transcoded.
+        An abbreviated JPEG of quantisation and Huffman tables, as TIFF keeps it in its JPEGTables tag. Chunks
+        are then abbreviated JPEGs without tables, and the two are merged before they are transcoded.
 
     Raises
     ------
@@ -51,8 +54,8 @@ class JpegXLTranscoder(Codec):
         Raises
         ------
         UnsupportedSamplesError
-            If a chunk is not a JPEG file, or one of a kind that JPEG XL cannot reconstruct (arithmetic coding, 12
-            bits, CMYK, damaged).
+            If a chunk is not a JPEG file, or one of a kind that JPEG XL cannot reconstruct (arithmetic
+            coding, 12 bits, CMYK, damaged).
         """
         return [Bitstream((self._encode(chunk),)) for chunk in chunks]
 

@@ -23,9 +23,10 @@ from typing import ClassVar
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
+
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSamplesError
-from numpy.typing import NDArray
 
 __all__ = ["StoredCodec"]
 

@@ -7,9 +7,10 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import RegionError
 from haarchive.pipeline.layout import Plane
-from numpy.typing import NDArray
 
 __all__ = ["FileAudio", "PlaneAudio", "Sound"]
 

@@ -10,6 +10,8 @@ from threading import RLock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import CodecError, IntegrityError, ModelError, ObjectNotFoundError
 from haarchive.pipeline.archive.geometry import (
@@ -28,7 +30,6 @@ from haarchive.pipeline.archive.models import CodecCache
 from haarchive.pipeline.archive.shard import crc32c, samples_digest
 from haarchive.pipeline.layout import chunk_bounds
 from haarchive.pipeline.storage import ObjectStore
-from numpy.typing import NDArray
 
 __all__ = ["ChunkReader"]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
+
 from haarchive.codecs.base import Samples
 from haarchive.pipeline.layout import Plane, chunk_bounds
 

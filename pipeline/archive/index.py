@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from haarchive.pipeline.archive.manifest import Manifest
 
 __all__ = ["ChunkIndex", "ChunkRow"]

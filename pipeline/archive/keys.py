@@ -27,7 +27,7 @@ FORMAT_VERSION = 1
 
 ARCHIVE_KEY = "archive.json"
 MANIFESTS = "manifests"
-_SUFFIX = ".arrow"
+_SUFFIX = ".arrow.zst"
 _LONGEST = 200
 """Bytes of one path segment; file systems take 255, and a store needs some for temporary names."""
 _UNSAFE = re.compile(r"""[%#?*:"<>|\\\[\]{}^`]""")
@@ -57,7 +57,7 @@ def manifest_key(name: str) -> str:
     check_name(name)
     *folders, last = [_quoted(segment) for segment in name.split("/")]
     # A folder must not take the key of a manifest beside it.
-    folders = [re.sub(r"\.arrow$", "%2Earrow", folder) for folder in folders]
+    folders = [re.sub(r"\.arrow\.zst$", "%2Earrow.zst", folder) for folder in folders]
     return "/".join([MANIFESTS, *folders, last + _SUFFIX])
 
 
@@ -100,7 +100,7 @@ def check_archive_record(data: bytes, url: str) -> None:
     try:
         record = json.loads(data)
         good = record["format"] == "haarchive" and type(record["version"]) is int and record["version"] >= 1
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{url} is not the record of a haarchive archive, or is damaged") from error
     if not good:
         raise IntegrityError(f"{url} is not the record of a haarchive archive, or is damaged")

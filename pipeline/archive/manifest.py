@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import zstandard
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import ArchiveError, IntegrityError, SchemaVersionError
 from haarchive.pipeline.archive.keys import FORMAT_VERSION, check_name
 from haarchive.pipeline.archive.shard import INDEX_SCHEMA, ShardRef
 from haarchive.pipeline.layout import Member, Pieces, Plane, SourceLayout
-from numpy.typing import NDArray
 
 __all__ = ["MANIFEST_INDEX_SCHEMA", "CodecTotals", "Manifest"]
 
@@ -26,8 +27,10 @@ _PIECES_SCHEMA = pa.schema(
     [("gap", pa.int64()), ("length", pa.int64()), ("plane", pa.int32()), ("step", pa.int64())]
 )
 _VERSION_KEY, _RECORD_KEY = b"haarchive.format_version", b"haarchive.record"
-_DIGEST_BYTES = 32
 _ZSTD_LEVEL = 12
+_DIGEST_FRAME = bytes.fromhex("502a4d18 20000000")
+"""The head of a zstd frame that decoders skip: the manifest's digest is its 32 bytes of content."""
+_FRAME_BYTES = len(_DIGEST_FRAME) + 32
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,12 @@ class Manifest:
         SchemaVersionError
             If a newer haarchive wrote it.
         """
-        body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+        body, frame = data[:-_FRAME_BYTES], data[-_FRAME_BYTES:]
         # The digest comes first, so that nothing below ever reads damaged bytes.
-        if len(data) < _DIGEST_BYTES or hashlib.sha256(body).digest() != digest:
+        if frame != _DIGEST_FRAME + hashlib.sha256(body).digest():
             raise IntegrityError(f"{origin} is damaged: its SHA-256 does not match")
         try:
-            source = pa.BufferReader(body)
+            source = pa.BufferReader(zstandard.ZstdDecompressor().decompress(body))
             stream = pa.ipc.open_stream(source)
             version = int(stream.schema.metadata[_VERSION_KEY])
             if version > FORMAT_VERSION:
@@ -120,7 +123,7 @@ class Manifest:
                     f"{origin} has format version {version}, this haarchive reads up to {FORMAT_VERSION}; "
                     "upgrade haarchive"
                 )
-            record = json.loads(zstandard.ZstdDecompressor().decompress(stream.schema.metadata[_RECORD_KEY]))
+            record = json.loads(stream.schema.metadata[_RECORD_KEY])
             index = stream.read_all().replace_schema_metadata(None)
             pieces = pa.ipc.open_stream(source).read_all()
             manifest = cls(
@@ -142,15 +145,13 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The manifest as an object; the same manifest gives the same bytes."""
-        record = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(_json(self._record()))
-        metadata = {_VERSION_KEY: str(FORMAT_VERSION).encode(), _RECORD_KEY: record}
-        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=_ZSTD_LEVEL))
+        metadata = {_VERSION_KEY: str(FORMAT_VERSION).encode(), _RECORD_KEY: _json(self._record())}
         sink = pa.BufferOutputStream()
         for table in (self.index.replace_schema_metadata(metadata), _pieces_table(self.layout.pieces)):
-            with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+            with pa.ipc.new_stream(sink, table.schema) as writer:
                 writer.write_table(table)
-        body: bytes = sink.getvalue().to_pybytes()
-        return body + hashlib.sha256(body).digest()
+        body = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(sink.getvalue().to_pybytes())
+        return body + _DIGEST_FRAME + hashlib.sha256(body).digest()
 
     @property
     def name(self) -> str:

@@ -62,8 +62,8 @@ class CodecCache:
             content = self._store.get(key)
         except ObjectNotFoundError as error:
             raise ModelNotFoundError(
-                f"the model {self._store.object_url(key)} is missing, and what it coded does not decode without "
-                "it: copy it back from a replica, or from the haarchive release that shipped it"
+                f"the model {self._store.object_url(key)} is missing, and what it coded does not decode "
+                "without it: copy it back from a replica, or from the haarchive release that shipped it"
             ) from error
         if hashlib.sha256(content).hexdigest() != sha256:
             raise IntegrityError(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from haarchive.codecs.errors import (
+    HaarchiveError,
     IntegrityError,
     ObjectExistsError,
     StorageError,
@@ -98,7 +99,7 @@ def _checked(layout: SourceLayout, member: Member, blocks: Iterable[bytes]) -> I
 def _local_errors(out: Path) -> Iterator[None]:
     try:
         yield
-    except StorageError:
+    except HaarchiveError:  # some of them are OSErrors too, and say better what is wrong
         raise
     except OSError as error:
         what = f"cannot write {out}: {error.strerror or error}"

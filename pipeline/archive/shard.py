@@ -10,6 +10,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 import pyarrow as pa
+
 from haarchive.codecs.base import Samples
 from haarchive.pipeline.archive.keys import FORMAT_VERSION
 

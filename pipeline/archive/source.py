@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import HaarchiveError, RegionError
 from haarchive.pipeline.archive.associated import AssociatedImages
 from haarchive.pipeline.archive.audio import FileAudio, PlaneAudio, Sound
@@ -25,7 +27,6 @@ from haarchive.pipeline.archive.verify import VerifyReport, verify_chunks, verif
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.assemble import assemble
 from haarchive.pipeline.storage import ObjectStore
-from numpy.typing import NDArray
 
 __all__ = ["ArchivedSource"]
 

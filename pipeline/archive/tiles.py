@@ -8,9 +8,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import HaarchiveError, RegionError
 from haarchive.pipeline.layout import Plane
-from numpy.typing import NDArray
 
 __all__ = ["TiffTiles"]
 

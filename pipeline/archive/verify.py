@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import HaarchiveError, ObjectNotFoundError
 from haarchive.pipeline.archive.chunks import ChunkReader
 from haarchive.pipeline.archive.index import ChunkIndex
@@ -16,7 +18,6 @@ from haarchive.pipeline.archive.manifest import Manifest
 from haarchive.pipeline.archive.models import CodecCache
 from haarchive.pipeline.archive.shard import ShardRef, crc32c
 from haarchive.pipeline.storage import ObjectStore
-from numpy.typing import NDArray
 
 __all__ = ["VerifyReport", "verify_chunks", "verify_objects"]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 import typer.core
+
 from haarchive.codecs.errors import ConfigError, HaarchiveError
 from haarchive.pipeline.cli.archiving import archive_command
 from haarchive.pipeline.cli.reading import inspect_command, restore_command, verify_command
@@ -43,7 +44,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help=(
-        "Archive whole-slide images and recordings losslessly, smaller, and read any part without unpacking.\n\n"
+        "Archive whole-slide images and recordings without loss, and read any part without unpacking.\n\n"
         "[bold]haarchive archive[/] slide.svs recordings/ s3://bucket/archive\n\n"
         "[bold]haarchive inspect[/] s3://bucket/archive/slide.svs\n\n"
         "[bold]haarchive verify[/]  s3://bucket/archive --deep\n\n"
@@ -76,7 +77,13 @@ app.command("tile", no_args_is_help=True)(tile_command)
 
 def main() -> None:
     """Run the command line; the entry point of ``haarchive``."""
-    app()
+    try:
+        app()
+    except Exception as error:
+        if logging.getLogger("haarchive").isEnabledFor(logging.DEBUG):
+            raise
+        _say(f"internal error: {_one_line(error)}; please report it with what --debug shows")
+        sys.exit(1)
 
 
 def _say(text: str) -> None:

@@ -18,7 +18,7 @@ class _Guarantee(StrEnum):
 
 def archive_command(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCES...", help="Files, folders, zarr stores or glob patterns.")
+        list[str], typer.Argument(metavar="SOURCES", help="Files, folders, zarr stores or glob patterns.")
     ],
     url: Annotated[
         str,

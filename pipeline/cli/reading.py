@@ -51,8 +51,8 @@ def verify_command(
 ) -> None:
     """Check that nothing in an archive is missing or damaged.
 
-    Reads every object and compares its checksums. With --deep also decodes every chunk and compares the SHA-256
-    of every original file, which takes as long as restoring. Exit code 1 where anything is wrong.
+    Reads every object and compares its checksums. With --deep also decodes every chunk and compares the
+    SHA-256 of every original file, which takes as long as restoring. Exit code 1 where anything is wrong.
 
     [bold]haarchive verify[/] s3://bucket/archive
 
@@ -76,8 +76,8 @@ def restore_command(
 ) -> None:
     """Write the original files back, byte for byte.
 
-    A file gets its name only when its SHA-256 is that of the original. Given an archive's root, every source is
-    restored under its relative name.
+    A file gets its name only when its SHA-256 is that of the original. Given an archive's root, every source
+    is restored under its relative name.
 
     [bold]haarchive restore[/] s3://bucket/archive/slide.svs out/
 

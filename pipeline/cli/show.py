@@ -1,4 +1,4 @@
-"""How results look: JSON lines or sentences on the standard output, progress on a terminal's standard error."""
+"""How results look: JSON lines or sentences on standard output, progress on a terminal's standard error."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 import typer
+
 from haarchive.pipeline.jobs.proving import is_alarming
 from haarchive.pipeline.jobs.report import JobReport, SourceReport
 
 __all__ = ["Screen", "human_bytes", "print_json", "summarise"]
+
+_MOST_FAILURES = 20
 
 
 def print_json(record: Any, stream: TextIO | None = None) -> None:
@@ -81,14 +84,14 @@ class Screen:
         if self._as_json:
             self._print(json.dumps(report.to_dict(), ensure_ascii=False), sys.stdout)
         elif report.status == "failed":
-            self._print(f"{report.source}: failed: {report.error}", sys.stderr)
+            self._print(f"{report.source}: failed", sys.stderr)
         else:
             self._print(_sentence(report), sys.stdout)
         for reason, count in report.fallbacks.items():
             if is_alarming(reason):
                 self._print(
-                    f"{report.source}: {count} chunks are stored without their codec ({reason}); nothing is lost,"
-                    " but please report it",
+                    f"{report.source}: {count} chunks are stored without their codec ({reason}); nothing is"
+                    " lost, but please report it",
                     sys.stderr,
                 )
 
@@ -100,14 +103,16 @@ class Screen:
 
 
 def summarise(report: JobReport, verb: str) -> None:
-    """Say how a job ended, on the standard error; raises `typer.Exit` with 1 where sources failed."""
-    if report.failed:
-        names = ", ".join(failed.source for failed in report.failed)
-        typer.echo(
-            f"haarchive: {len(report.failed)} of {len(report.sources)} sources were not {verb}: {names}",
-            err=True,
-        )
-        raise typer.Exit(1)
+    """Say what failed, on the standard error; raises `typer.Exit` with 1 where anything did."""
+    if report.ok:
+        return
+    failed = report.failed
+    lines = [f"haarchive: {len(failed)} of {len(report.sources)} sources not {verb}:"]
+    lines += [f"  {one.source}: {one.error}" for one in failed[:_MOST_FAILURES]]
+    if len(failed) > _MOST_FAILURES:
+        lines.append(f"  and {len(failed) - _MOST_FAILURES} more; --json has them all")
+    typer.echo("\n".join(lines), err=True)
+    raise typer.Exit(1)
 
 
 def _sentence(report: SourceReport) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tempfile
 from decimal import Decimal
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from haarchive.pipeline.archive import ArchivedSource
 
 __all__ = ["parse_region", "parse_span", "tile_command"]
@@ -176,12 +176,12 @@ def _write(out: Path, write: Any) -> None:
     with tempfile.TemporaryDirectory(prefix=".haarchive-", dir=out.parent) as folder:
         path = Path(folder) / f"part{out.suffix}"
         write(path)
-        with contextlib.suppress(FileNotFoundError):
-            path.replace(out)
+        path.replace(out)
 
 
 def _write_image(path: Path, suffix: str, pixels: NDArray[Any]) -> None:
     import numpy as np
+
     from haarchive.codecs.errors import ConfigError
 
     pixels = np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
@@ -210,6 +210,7 @@ def _write_image(path: Path, suffix: str, pixels: NDArray[Any]) -> None:
 
 def _write_sound(path: Path, suffix: str, samples: NDArray[Any], source: ArchivedSource) -> None:
     import soundfile
+
     from haarchive.codecs.errors import ConfigError
 
     # soundfile takes samples left-justified in 16 or 32 bits.

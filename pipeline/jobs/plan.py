@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from haarchive.pipeline.layout import Plane, SourceLayout
 from numpy.typing import NDArray
+
+from haarchive.pipeline.layout import Plane, SourceLayout
 
 __all__ = ["ChunkRun", "ShardTask", "chunk_raw_bytes", "plan_shards"]
 

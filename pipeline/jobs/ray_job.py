@@ -1,8 +1,8 @@
 """Archive on Ray Data: read, encode and prove in an actor pool, write shards; commit source by source.
 
-What workers share is in Ray, not in the driver: scanned sources (with their layouts) are objects in the object
-store, models were put there once, and an actor counts attempts. Rows that flow through Ray Data name a shard
-and carry its samples, then its bitstreams, then its entry for the manifest.
+What workers share is in Ray, not in the driver: scanned sources (with their layouts) are objects in the
+object store, models were put there once, and an actor counts attempts. Rows that flow through Ray Data name a
+shard and carry its samples, then its bitstreams, then its entry for the manifest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.config import ArchiveConfig
 from haarchive.pipeline.jobs.ledger import Failure, Ledger, Settled

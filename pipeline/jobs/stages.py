@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 import pyarrow as pa
+
 from haarchive.codecs import Codec, Samples, get_codec
 from haarchive.codecs.errors import ModelError, SourceConflictError
 from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, ShardRef, build_shard
@@ -169,7 +170,7 @@ class Encoder:
 
     def _keep_model(self, codec: Codec) -> str:
         """Put the codec's model into the archive, once; returns its digest."""
-        content, digest = codec.model_bytes, codec.model_digest
+        content, digest = getattr(codec, "model", None), codec.model_digest
         if content is None or digest is None:
             raise ModelError(
                 f"codec {codec.name!r} does not give the content of its model; it cannot be archived"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from haarchive.codecs.errors import ConfigError
 from haarchive.codecs.haar.objective import HaarFlow
 from haarchive.codecs.intnet.modelfile import ModelFile

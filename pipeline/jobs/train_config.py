@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from haarchive.codecs.errors import ConfigError
 from haarchive.configs import resolve_config
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 __all__ = ["FlowConfig", "TrainConfig", "load_train_config"]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import ConfigError, SourceUnreadableError
 from haarchive.codecs.haar import colour
 from haarchive.pipeline.jobs.train_config import TrainConfig
-from numpy.typing import NDArray
 
 __all__ = ["Corpus", "load_corpus"]
 

@@ -1,8 +1,9 @@
 """Sources: slides, recordings and arrays as they come, taken apart into planes of samples and a skeleton.
 
-`discover` lists what the user named, `open_source` opens one of them, its `layout` says what it is made of (see
-`pipeline.layout`), its `read_chunk` reads what is to be coded, and `assemble` makes the bytes of the source again.
-Once a source has a layout, no file format is involved any more: packers turn segments into samples and back.
+`discover` lists what the user named, `open_source` opens one of them, its `layout` says what it is made of
+(see `pipeline.layout`), its `read_chunk` reads what is to be coded, and `assemble` makes the bytes of the
+source again. Once a source has a layout, no file format is involved any more: packers turn segments into
+samples and back.
 """
 
 from haarchive.pipeline.sources.assemble import ReadRegion, assemble, skeleton_size

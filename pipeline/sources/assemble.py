@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import IntegrityError
 from haarchive.pipeline.layout import SKELETON_CHUNK, SourceLayout
 from haarchive.pipeline.sources.packers import Packer, get_packer
-from numpy.typing import NDArray
 
 __all__ = ["ReadRegion", "assemble", "skeleton_size"]
 
 ReadRegion = Callable[[int, tuple[slice, ...]], NDArray[Any]]
-"""``(plane, region) -> samples``. A region has one slice an axis. Of a 'tiles' plane it is one tile, ``(slice(i, i + 1),)``,
-and the samples are that tile's bytes, (n,) uint8."""
+"""``(plane, region) -> samples``. A region has one slice an axis. Of a 'tiles' plane it is one tile,
+``(slice(i, i + 1),)``, and the samples are that tile's bytes, (n,) uint8."""
 
 
 def assemble(
@@ -45,7 +46,7 @@ def assemble(
     pieces = layout.pieces
     ends = pieces.offset + pieces.length
     packers: dict[int, Packer] = {}
-    index = int(np.searchsorted(ends, start, side="right"))
+    index = int(np.searchsorted(ends, np.int64(start), side="right"))
     packed = int(pieces.length[:index].sum())  # bytes of pieces before the position: what the skeleton skips
     position = start
     while position < stop:
@@ -66,8 +67,8 @@ def assemble(
         data = packer.pack(read_plane_region(plane, packer.bounds(segment)), segment)
         if len(data) != length:
             raise IntegrityError(
-                f"{layout.name}: segment {segment} of plane {plane} gives {len(data)} bytes where the source had {length};"
-                " the archive is damaged, or this version of haarchive packs differently"
+                f"{layout.name}: segment {segment} of plane {plane} gives {len(data)} bytes where the source"
+                f" had {length}; the archive is damaged, or this version of haarchive packs differently"
             )
         yield data[position - begin : stop - begin]
         position = min(begin + length, stop)

@@ -1,7 +1,7 @@
 """WAV, RF64, BW64, RIFX, AIFF and AIFF-C, by their chunks.
 
-We read the chunks ourselves since what matters is where the samples lie, byte for byte, also in files whose sizes
-lie, which libraries either refuse or silently repair.
+We read the chunks ourselves since what matters is where the samples lie, byte for byte, also in files whose
+sizes lie, which libraries either refuse or silently repair.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
 from haarchive.codecs.errors import SourceFormatError
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.files import SourceBytes
@@ -46,8 +47,8 @@ class _Pcm:
 def scan_wav(files: SourceBytes) -> Scan:
     """Find the samples of a RIFF, RIFX, RF64 or BW64 file.
 
-    A data chunk that is cut short, or whose size is unknown (0 or 0xFFFFFFFF, as streaming writers leave it), is
-    taken as far as it has whole frames.
+    A data chunk that is cut short, or whose size is unknown (0 or 0xFFFFFFFF, as streaming writers leave it),
+    is taken as far as it has whole frames.
 
     Raises
     ------
@@ -98,7 +99,9 @@ def scan_aiff(files: SourceBytes) -> Scan:
 
 
 def _chunks(files: SourceBytes, order: str, start: int = 12) -> Iterator[tuple[bytes, int, int]]:
-    """``(name, start of its content, claimed size)`` of each chunk; a claim that reaches too far ends the walk."""
+    """``(name, start of its content, claimed size)`` of each chunk; a claim that reaches too far ends the
+    walk.
+    """
     while start + 8 <= files.size:
         name, size = struct.unpack(f"{order}4sI", files.peek(start, 8))
         yield name, start + 8, size
@@ -162,11 +165,15 @@ def _scan_pcm(files: SourceBytes, kind: str, pcm: _Pcm, start: int, size: int) -
         chunk_shape=chunk,
         codec="haar-audio",
         packer={
-            "name": "pcm", "width": pcm.width, "order": pcm.order, "unsigned": pcm.unsigned, "frames": chunk[0],
+            "name": "pcm",
+            "width": pcm.width,
+            "order": pcm.order,
+            "unsigned": pcm.unsigned,
+            "frames": chunk[0],
         },
         attrs={"samplerate": pcm.samplerate, "bits": pcm.bits},
-    )  # fmt: skip
+    )
     segment = np.arange(math.ceil(frames / chunk[0]), dtype=np.int64)
     offset = start + segment * chunk[0] * align
-    length = np.minimum(offset + chunk[0] * align, start + frames * align) - offset
+    length = np.minimum(offset + chunk[0] * align, np.int64(start + frames * align)) - offset
     return Scan(kind, (PlaneScan(plane, segment, offset, length),))

@@ -7,9 +7,10 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
+from numpy.typing import NDArray
+
 from haarchive.pipeline.layout import SourceLayout, chunk_bounds
 from haarchive.pipeline.sources.discover import SourceRef
-from numpy.typing import NDArray
 
 __all__ = ["Source"]
 

@@ -1,10 +1,10 @@
 """Deflate streams made again exactly, from what they hold and a small *recipe*.
 
 zlib's compressor is deterministic: level, strategy, memory level and window decide every byte, and all its
-versions since 2003 give the same ones at levels 1 to 9. Most deflate data of this world comes from it. A recipe
-is JSON-able: ``{"level", "strategy", "memory", "window", "head"}``, where ``head`` is the zlib header in
-hexadecimal. There are two containers: 'zlib' (header, body, Adler-32) and 'gzip-body' (what follows the ten
-bytes of a gzip header, which hold a time: body, CRC-32, length).
+versions since 2003 give the same ones at levels 1 to 9. Most deflate data of this world comes from it. A
+recipe is JSON-able: ``{"level", "strategy", "memory", "window", "head"}``, where ``head`` is the zlib header
+in hexadecimal. There are two containers: 'zlib' (header, body, Adler-32) and 'gzip-body' (what follows the
+ten bytes of a gzip header, which hold a time: body, CRC-32, length).
 
 Forks of zlib (zlib-ng, Intel's, Cloudflare's) choose other matches; see `deflate`.
 """
@@ -126,13 +126,15 @@ def _ensure_classic_zlib() -> None:
     """Compare what this zlib makes of fixed data with what the classic one does."""
     if _golden_digest() != _GOLDEN_SHA256:
         raise InexactDeviceError(
-            f"Python's zlib here ({zlib.ZLIB_RUNTIME_VERSION}) is a fork that compresses differently from the original, so"
-            " deflate data cannot be made again byte for byte; run haarchive on a Python with the original zlib"
+            f"this Python's zlib ({zlib.ZLIB_RUNTIME_VERSION}) is a fork that compresses differently, so"
+            " deflate data cannot be made again byte for byte; use a Python with the original zlib"
         )
 
 
 def _golden_digest() -> str:
-    """SHA-256 over the streams that this zlib makes of fixed data, over levels, strategies and memory levels."""
+    """SHA-256 over the streams that this zlib makes of fixed data, over levels, strategies and memory
+    levels.
+    """
     state, data = 1, bytearray()
     while len(data) < 150_000:
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF

@@ -32,7 +32,7 @@ class SourceRef:
 
 
 def discover(paths: Sequence[str]) -> list[SourceRef]:
-    """List the sources that paths, patterns and folders stand for.
+    r"""List the sources that paths, patterns and folders stand for.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def discover(paths: Sequence[str]) -> list[SourceRef]:
     Returns
     -------
     list of SourceRef
-        In the order of `paths`; within a folder sorted by name. A file is called by its base name, what lies in
-        a folder ``a`` is called ``a/...``. A name that is not valid Unicode has its bad bytes written as
+        In the order of `paths`; within a folder sorted by name. A file is called by its base name, what lies
+        in a folder ``a`` is called ``a/...``. A name that is not valid Unicode has its bad bytes written as
         ``\\xff``. Pipes and dangling links are listed too: they fail when opened, and are not lost silently.
 
     Raises
@@ -68,8 +68,8 @@ def discover(paths: Sequence[str]) -> list[SourceRef]:
             unique.append(ref)
         elif os.path.realpath(other.path) != os.path.realpath(ref.path):
             raise ConfigError(
-                f"{other.path} and {ref.path} would both be archived as {ref.name!r}; rename one, or archive their"
-                " common parent folder"
+                f"{other.path} and {ref.path} would both be archived as {ref.name!r}; rename one, or archive"
+                " their common parent folder"
             )
     return unique
 
@@ -87,7 +87,7 @@ def list_members(folder: str) -> list[str]:
 def _expand(path: str) -> list[str]:
     if os.path.lexists(path):
         return [path]
-    matches = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else []
+    matches = sorted(glob.glob(path, recursive=True, include_hidden=True)) if glob.has_magic(path) else []  # noqa: PTH207
     if not matches:
         what = "nothing matches this pattern" if glob.has_magic(path) else "no such file or folder"
         raise SourceNotFoundError(f"{path}: {what}")

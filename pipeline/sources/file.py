@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import SourceChangedError, SourceFormatError
 from haarchive.pipeline.layout import SourceLayout
 from haarchive.pipeline.sources.base import Source
 from haarchive.pipeline.sources.discover import SourceRef
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.packers import Packer, get_packer
-from numpy.typing import NDArray
 
 __all__ = ["FileSource"]
 
@@ -132,7 +133,7 @@ class FileSource(Source):
         begins = pieces.offset - skipped[:-1]  # where in the skeleton each piece was taken out
         parts: list[bytes] = []
         while start < stop:
-            before = int(np.searchsorted(begins, start, side="right"))
+            before = int(np.searchsorted(begins, np.int64(start), side="right"))
             end = min(stop, int(begins[before])) if before < len(begins) else stop
             parts.append(self._files.read(start + int(skipped[before]), end - start))
             start = end

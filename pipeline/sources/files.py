@@ -110,7 +110,9 @@ class SourceBytes:
         return self.read(start, max(0, min(length, self.size - start)))
 
     def file(self, member: int = 0) -> BinaryIO:
-        """One member as an open file at position 0; shared, and open until another member is read or `close`."""
+        """One member as an open file at position 0; shared, and open until another member is read or
+        `close`.
+        """
         if self._open is None or self._open[0] != member:
             self.close()
             self._open = (member, open_bytes(self._files[member]))

@@ -1,12 +1,14 @@
 """LZW as TIFF writers lay it down, exactly, so that a strip can be made again from its pixels.
 
-Codes of 9 to 12 bits, most significant bit first, 256 = clear, 257 = end; codes become one bit wider one entry early
-(TIFF 6.0, section 13). Writers agree on all of that. They differ in
+Codes of 9 to 12 bits, most significant bit first, 256 = clear, 257 = end; codes become one bit wider one
+entry early (TIFF 6.0, section 13). Writers agree on all of that. They differ in
 
 ``full``
-    the number of the table entry at which they clear it: 4094 in libtiff, 4096 in Bio-Formats and imagecodecs;
+    the number of the table entry at which they clear it: 4094 in libtiff, 4096 in Bio-Formats and
+    imagecodecs;
 ``ratio``
-    whether they also clear when the compression ratio got worse since they last looked, every 10 000 bytes (libtiff);
+    whether they also clear when the compression ratio got worse since they last looked, every 10 000 bytes
+    (libtiff);
 ``wide_end``
     whether the end code is as wide as if the last string had made a table entry too (libtiff since 4.0.11);
 ``pad``
@@ -18,9 +20,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numba
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+
+from haarchive.codecs.distributions.jit import kernel
 
 __all__ = ["lzw_encode", "recipes"]
 
@@ -41,14 +45,15 @@ def lzw_encode(raw: bytes, *, full: int, ratio: bool, wide_end: bool, pad: bool)
     """Compress bytes as a TIFF writer with these habits does; see the module's text."""
     out = np.empty(2 * len(raw) + 16, np.uint8)
     size = _encode(np.frombuffer(raw, np.uint8), out, full, ratio, wide_end, pad)
-    return out[:size].tobytes()
+    return out[: int(size)].tobytes()
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _encode(raw: NDArray[Any], out: NDArray[Any], full: int, ratio: bool, wide_end: bool, pad: bool) -> int:
     """``raw`` (n,) uint8 to ``out`` (2n + 16,) uint8; returns the bytes written.
 
-    The table is open addressing over ``prefix code << 8 | byte``; `held` < 8 bits of `window` wait to be written.
+    The table is open addressing over ``prefix code << 8 | byte``; `held` < 8 bits of `window` wait to be
+    written.
     """
     keys = np.full(_SLOTS, -1, np.int64)
     codes = np.zeros(_SLOTS, np.int64)
@@ -60,7 +65,7 @@ def _encode(raw: NDArray[Any], out: NDArray[Any], full: int, ratio: bool, wide_e
     bits_out += width
     if len(raw) == 0:
         window, held, size = _put(_END, width, window, held, size, out)
-        return _flush(window, held, size, out, pad)
+        return int(_flush(window, held, size, out, pad))
     prefix = np.int64(raw[0])
     bytes_in = 1
     for position in range(1, len(raw)):
@@ -101,10 +106,10 @@ def _encode(raw: NDArray[Any], out: NDArray[Any], full: int, ratio: bool, wide_e
         elif free >= 1 << width:
             width += 1
     window, held, size = _put(_END, width, window, held, size, out)
-    return _flush(window, held, size, out, pad)
+    return int(_flush(window, held, size, out, pad))
 
 
-@numba.njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _put(code: int, width: int, window: int, held: int, size: int, out: NDArray[Any]) -> tuple[int, int, int]:
     window = (window << width | code) & 0xFFFFF
     held += width
@@ -115,7 +120,7 @@ def _put(code: int, width: int, window: int, held: int, size: int, out: NDArray[
     return window, held, size
 
 
-@numba.njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _flush(window: int, held: int, size: int, out: NDArray[Any], pad: bool) -> int:
     if held or pad:
         out[size] = window << (8 - held) & 0xFF

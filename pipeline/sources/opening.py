@@ -34,7 +34,8 @@ def open_source(
     Returns
     -------
     Source
-        A file that is malformed, or of no known format, is a source too: its bytes are archived as they are, and
+        A file that is malformed, or of no known format, is a source too: its bytes are archived as they are,
+        and
         ``layout.attrs["note"]`` says why.
 
     Raises
@@ -46,16 +47,18 @@ def open_source(
     if guarantee not in ("file-exact", "sample-exact"):
         raise ConfigError(f"no guarantee is named {guarantee!r}; there are 'file-exact' and 'sample-exact'")
     files = SourceBytes(ref.path, _members(ref.path))
-    files.peek(0, 1)
-    return FileSource(ref, files, layout, scan_file_exact)
+    files.file()
+    if guarantee == "file-exact":
+        return FileSource(ref, files, layout, scan_file_exact)
+    from haarchive.pipeline.sources.conversion import SampleExactSource
+
+    return SampleExactSource(ref, files, layout, scan_file_exact)
 
 
 def scan_file_exact(files: SourceBytes, name: str) -> SourceLayout:
     """Scan for a layout that reproduces every byte; what cannot be understood is kept verbatim."""
     members = files.members()
-    kind, scanned = _scan(files)
-    del kind
-    return make_layout(name, members, scanned)
+    return make_layout(name, members, _scan(files))
 
 
 def _members(path: str) -> list[str]:
@@ -66,7 +69,7 @@ def _members(path: str) -> list[str]:
     return list_members(path)
 
 
-def _scan(files: SourceBytes) -> tuple[str, Scan]:
+def _scan(files: SourceBytes) -> Scan:
     head = files.peek(0, 12)
     kind = _kind(files, head)
     try:
@@ -74,32 +77,32 @@ def _scan(files: SourceBytes) -> tuple[str, Scan]:
             case "tiff":
                 from haarchive.pipeline.sources.tiff import scan_tiff
 
-                return kind, scan_tiff(files)
+                return scan_tiff(files)
             case "wav":
                 from haarchive.pipeline.sources.audio import scan_wav
 
-                return kind, scan_wav(files)
+                return scan_wav(files)
             case "aiff":
                 from haarchive.pipeline.sources.audio import scan_aiff
 
-                return kind, scan_aiff(files)
+                return scan_aiff(files)
             case "png":
                 from haarchive.pipeline.sources.png import scan_png
 
-                return kind, scan_png(files)
+                return scan_png(files)
             case "zarr":
                 from haarchive.pipeline.sources.zarr import scan_zarr
 
-                return kind, scan_zarr(files)
+                return scan_zarr(files)
             case _:
-                return kind, scan_verbatim(kind=kind)
+                return scan_verbatim(kind=kind)
     except SourceFormatError as error:
-        return kind, scan_verbatim(f"not a well-formed {kind} file: {error}")
+        return scan_verbatim(f"not a well-formed {kind} file: {error}")
     except SourceError:
         raise
     except Exception as error:
         # A broken file can make a format's reader fail in any way; it still has to be archived.
-        return kind, scan_verbatim(f"not a well-formed {kind} file: {type(error).__name__}: {error}")
+        return scan_verbatim(f"not a well-formed {kind} file: {type(error).__name__}: {error}")
 
 
 def _kind(files: SourceBytes, head: bytes) -> str:

@@ -24,9 +24,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import SchemaVersionError, SourceFormatError
 from haarchive.pipeline.layout import Plane, chunk_bounds
-from numpy.typing import NDArray
 
 __all__ = ["IdentityPacker", "Packer", "PcmPacker", "get_packer"]
 

@@ -1,8 +1,9 @@
 """PNG files: their pixels, and what it takes to make their IDAT chunks again.
 
-All IDAT chunks of a file are one piece: the stream of filtered rows, compressed by zlib and cut at the sizes that the
-writer's buffer had. The plane's packer keeps the deflate recipe, the filter that was chosen for each row, and the cuts.
-PNG specification, third edition, sections 9 (filtering), 10 (compression) and 11.2.3 (IDAT).
+All IDAT chunks of a file are one piece: the stream of filtered rows, compressed by zlib and cut at the sizes
+that the writer's buffer had. The plane's packer keeps the deflate recipe, the filter that was chosen for each
+row, and the cuts. PNG specification, third edition, sections 9 (filtering), 10 (compression) and 11.2.3
+(IDAT).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import SourceFormatError
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.deflate import deflate, find_recipes, inflate
@@ -38,6 +40,11 @@ _DRAWN = 1 / 12
 class PngPacker(Packer):
     """All pixels of a PNG file as one segment: the bytes from its first IDAT chunk to the end of its last."""
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row before compression, its filter byte included."""
+        return 1 + self.plane.shape[1] * self.plane.shape[2] * np.dtype(self.plane.dtype).itemsize
+
     def bounds(self, segment: int) -> Region:
         """The whole plane."""
         return tuple(slice(0, n) for n in self.plane.shape)
@@ -57,11 +64,11 @@ class PngPacker(Packer):
     def unpack(self, data: bytes, segment: int) -> NDArray[Any]:
         """Join the IDAT chunks, decompress them, and undo the filters."""
         stream, _ = _join_idat(data)
-        return self.unfiltered(inflate(stream, self._row_bytes() * self.plane.shape[0]))[0]
+        return self.unfiltered(inflate(stream, self.row_bytes * self.plane.shape[0]))[0]
 
     def filtered(self, samples: NDArray[Any], filters: NDArray[np.uint8]) -> bytes:
         """Each row's filter byte and filtered bytes, from (H, W, C) samples and (H,) filters."""
-        height, width, channels = self.plane.shape
+        height, _, channels = self.plane.shape
         depth = np.dtype(self.plane.dtype).itemsize
         rows = samples.astype(f">u{depth}", order="C").view(np.uint8).reshape(height, -1)
         out = np.empty((height, 1 + rows.shape[1]), np.uint8)
@@ -72,20 +79,17 @@ class PngPacker(Packer):
     def unfiltered(self, raw: bytes) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Undo `filtered`: the samples and the filters."""
         height = self.plane.shape[0]
-        if len(raw) != height * self._row_bytes():
-            raise SourceFormatError(f"it holds {len(raw)} bytes of rows, not {height * self._row_bytes()}")
+        if len(raw) != height * self.row_bytes:
+            raise SourceFormatError(f"it holds {len(raw)} bytes of rows, not {height * self.row_bytes}")
         rows = np.frombuffer(raw, np.uint8).reshape(height, -1)
         filters = rows[:, 0].copy()
-        if filters.max(initial=0) > 4:
+        if int(filters.max()) > 4:
             raise SourceFormatError(f"it has a row of filter type {filters.max()}")
         depth = np.dtype(self.plane.dtype).itemsize
         pixels = np.empty((height, rows.shape[1] - 1), np.uint8)
         _unfilter(rows[:, 1:], filters, self.plane.shape[2] * depth, pixels)
         samples = pixels.view(f">u{depth}").reshape(self.plane.shape)
         return samples.astype(self.plane.dtype), filters
-
-    def _row_bytes(self) -> int:
-        return 1 + self.plane.shape[1] * self.plane.shape[2] * np.dtype(self.plane.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,10 @@ def scan_png(files: SourceBytes, *, prove: bool = True) -> Scan:
     shape = (height, width, _CHANNELS[colour])
     n_bytes = height * width * shape[2] * depth // 8
     if n_bytes > _MAX_PIXELS_BYTES:
-        return scan_verbatim("a PNG of more than 1 GiB of pixels, which are one piece and must fit in memory", "png")
-    if prove and (found.stop - found.start) < _DRAWN * n_bytes:
+        return scan_verbatim(
+            "a PNG of more than 1 GiB of pixels, which are one piece and must fit in memory", "png"
+        )
+    if found.stop - found.start < _DRAWN * n_bytes:
         return scan_verbatim("deflate packs this picture better than a flow would", "png")
     plane = Plane(
         kind="image",
@@ -172,8 +178,7 @@ def _parameters(plane: Plane, data: bytes) -> dict[str, Any] | None:
     """The packer's parameters, None where the stream was not made by zlib."""
     packer = PngPacker(plane)
     stream, sizes = _join_idat(data)
-    height, width, channels = plane.shape
-    raw = inflate(stream, height * (1 + width * channels * np.dtype(plane.dtype).itemsize))
+    raw = inflate(stream, plane.shape[0] * packer.row_bytes)
     _, filters = packer.unfiltered(raw)
     recipe = next(find_recipes(stream, raw), None)
     if recipe is None:
@@ -206,7 +211,7 @@ def _idat_chunks(stream: bytes, sizes: Iterator[int]) -> Iterator[bytes]:
         position += size
 
 
-@numba.njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _predict(kind: int, left: int, up: int, corner: int) -> int:
     if kind == 1:
         return left
@@ -223,7 +228,7 @@ def _predict(kind: int, left: int, up: int, corner: int) -> int:
     return 0
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _filter(rows: NDArray[Any], filters: NDArray[Any], pixel: int, out: NDArray[Any]) -> None:
     """``rows`` (H, n) uint8, ``filters`` (H,) uint8, bytes a pixel -> ``out`` (H, n) uint8."""
     for y in range(rows.shape[0]):
@@ -234,7 +239,7 @@ def _filter(rows: NDArray[Any], filters: NDArray[Any], pixel: int, out: NDArray[
             out[y, x] = (np.int64(rows[y, x]) - _predict(filters[y], left, up, corner)) & 0xFF
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _unfilter(rows: NDArray[Any], filters: NDArray[Any], pixel: int, out: NDArray[Any]) -> None:
     """Undo `_filter`; the same shapes."""
     for y in range(rows.shape[0]):

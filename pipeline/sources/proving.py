@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import SourceFormatError
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.deflate import find_recipes
@@ -15,7 +17,6 @@ from haarchive.pipeline.sources.lzw import lzw_encode
 from haarchive.pipeline.sources.lzw import recipes as lzw_recipes
 from haarchive.pipeline.sources.packers import Packer, get_packer
 from haarchive.pipeline.sources.scan import PlaneScan
-from numpy.typing import NDArray
 
 __all__ = ["MAX_ASIDE", "prove_segments"]
 
@@ -44,8 +45,8 @@ def prove_segments(
     Returns
     -------
     PlaneScan or None
-        With the recipe, the segments that it reproduces, and the few that it does not, aside; None where those
-        are more than `MAX_ASIDE` of all, or where a segment cannot be read at all.
+        With the recipe, the segments that it reproduces, and the few that it does not, aside; None where
+        those are more than `MAX_ASIDE` of all, or where a segment cannot be read at all.
     """
     where = list(zip(segment.tolist(), offset.tolist(), length.tolist(), strict=True))
     try:

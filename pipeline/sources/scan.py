@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from haarchive.pipeline.layout import SKELETON_CHUNK, Member, Pieces, Plane, SourceLayout
 from numpy.typing import NDArray
+
+from haarchive.pipeline.layout import SKELETON_CHUNK, Member, Pieces, Plane, SourceLayout
 
 __all__ = ["PlaneScan", "Scan", "make_layout"]
 
@@ -24,7 +25,8 @@ class PlaneScan:
     segment, offset, length : ndarray of int64, shape (n,)
         The segments whose bytes the plane's packer reproduces.
     aside : sequence of (segment, offset, length)
-        Segments whose samples belong to the plane but whose bytes it cannot reproduce: these stay in the skeleton.
+        Segments whose samples belong to the plane but whose bytes it cannot reproduce: these stay in the
+        skeleton.
     """
 
     plane: Plane
@@ -46,8 +48,9 @@ class Scan:
 def make_layout(name: str, members: tuple[Member, ...], scan: Scan) -> SourceLayout:
     """Settle which bytes belong to which plane.
 
-    Pieces that reach outside of the file, or overlap one that begins before them, are given up: their bytes stay
-    in the skeleton (several tiles may share the same bytes), and image planes name them in ``attrs["aside"]`` as
+    Pieces that reach outside of the file, or overlap one that begins before them, are given up: their bytes
+    stay in the skeleton (several tiles may share the same bytes), and image planes name them in
+    ``attrs["aside"]`` as
     ``[segment, offset, length]``.
     """
     size = sum(member.size for member in members)

@@ -8,12 +8,13 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import SourceFormatError
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.deflate import deflate, inflate
 from haarchive.pipeline.sources.lzw import lzw_encode
 from haarchive.pipeline.sources.packers import Packer, Region
-from numpy.typing import NDArray
 
 __all__ = ["CodecPacker", "DeflatePacker", "ImagePacker", "LzwPacker", "RawPacker", "make_packer"]
 
@@ -23,8 +24,8 @@ _AXES = {"yxc": (0, 1, 2), "cyx": (2, 0, 1), "xyc": (1, 0, 2)}
 class ImagePacker(Packer):
     """Rectangular segments of an image plane on a regular grid, compressed somehow.
 
-    With ``planar`` each segment holds one channel, and all segments of a channel come before those of the next.
-    Segments at the lower and right edge end where the plane does.
+    With ``planar`` each segment holds one channel, and all segments of a channel come before those of the
+    next. Segments at the lower and right edge end where the plane does.
     """
 
     def __init__(self, plane: Plane) -> None:

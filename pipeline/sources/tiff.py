@@ -1,7 +1,7 @@
 """The TIFF family: TIFF, BigTIFF, OME-TIFF, SVS, NDPI and their relatives, through tifffile.
 
-tifffile reads the structure: directories, tags, series. Where the bytes of tiles and strips lie, and whether they can
-be made again from pixels, is settled here.
+tifffile reads the structure: directories, tags, series. Where the bytes of tiles and strips lie, and whether
+they can be made again from pixels, is settled here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
+
 from haarchive.codecs.errors import SourceFormatError
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.files import SourceBytes
@@ -22,9 +24,8 @@ from haarchive.pipeline.sources.proving import MAX_ASIDE, prove_segments
 from haarchive.pipeline.sources.scan import PlaneScan, Scan
 from haarchive.pipeline.sources.tiff_meta import page_roles, slide_facts
 from haarchive.pipeline.sources.tiles import MAX_SEGMENT, opaque_tiles
-from numpy.typing import NDArray
 
-__all__ = ["scan_tiff"]
+__all__ = ["scan_tiff", "tiff_pages"]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # damaged files are reported by us
 
@@ -43,6 +44,7 @@ _YCBCR = 6
 _MAX_PIXEL_SEGMENT = 256 << 20
 _SPARSEST = 16
 _DRAWN = 1 / 12
+"""Pixels packed more densely than this are drawn, not seen: other codecs are better on them than a flow."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def scan_tiff(files: SourceBytes, *, prove: bool = True) -> Scan:
     ----------
     files : SourceBytes
     prove : bool
-        Whether compressed pixels become an image plane only where they can be made again byte for byte; otherwise
-        wherever they can be decompressed exactly (then the layout serves reading only).
+        Whether compressed pixels become an image plane only where they can be made again byte for byte;
+        otherwise wherever they can be decompressed exactly (then the layout serves reading only).
 
     Raises
     ------
@@ -93,14 +95,14 @@ def scan_tiff(files: SourceBytes, *, prove: bool = True) -> Scan:
         Whatever tifffile raises on a malformed file.
     """
     with tifffile.TiffFile(files.file(), _useframes=False, _multifile=False) as tif:
-        pages = list(_pages(tif))
+        pages = list(tiff_pages(tif))
         if not pages:
             raise SourceFormatError("it has no pages")
         roles = page_roles(tif)
         facts = slide_facts(tif)
     planes: list[PlaneScan] = []
     notes: list[str] = []
-    for index, page in pages:
+    for index, page, _ in pages:
         role = roles.get(page.offset, {"associated": f"ifd-{index}"})
         try:
             found = _scan_page(
@@ -114,21 +116,21 @@ def scan_tiff(files: SourceBytes, *, prove: bool = True) -> Scan:
     return Scan("tiff", planes, {**facts, **({"note": "; ".join(notes[:8])} if notes else {})})
 
 
-def _pages(tif: Any) -> Iterator[tuple[int, Any]]:
-    """Every page once, SubIFDs right after their parent, with a running number."""
+def tiff_pages(tif: Any) -> Iterator[tuple[int, Any, int | None]]:
+    """Every page once, SubIFDs right after their parent: its running number, itself, its parent's number."""
     seen: set[int] = set()
-    pending = [tif.pages]
     number = 0
+    pending: list[tuple[Any, int | None]] = [(page, None) for page in tif.pages]
     while pending:
-        for page in pending.pop(0):
-            page = page.aspage()
-            if page.offset in seen:
-                continue
-            seen.add(page.offset)
-            yield number, page
-            number += 1
-            if page.subifds:
-                pending.insert(0, page.pages)
+        entry, parent = pending.pop(0)
+        page = entry.aspage()
+        if page.offset in seen:
+            continue
+        seen.add(page.offset)
+        yield number, page, parent
+        if page.subifds:
+            pending[:0] = [(child, number) for child in page.pages]
+        number += 1
 
 
 def _scan_page(files: SourceBytes, page: Any, attrs: dict[str, Any], prove: bool) -> PlaneScan | None:
@@ -143,10 +145,8 @@ def _scan_page(files: SourceBytes, page: Any, attrs: dict[str, Any], prove: bool
     if count == grid.count and _has_plain_samples(page, grid):
         if compression == _RAW:
             found = _raw_plane(files, page, grid, attrs, offset, length)
-        elif prove:
-            found = _compressed_plane(files, page, grid, attrs, offset, length, _PACKERS.get(compression))
         else:
-            found = _readable_plane(files, page, grid, attrs, offset, length)
+            found = _compressed_plane(files, page, grid, attrs, offset, length, prove)
         if found is not None:
             return found
     is_jpeg = compression == _JPEG and page.bitspersample == 8
@@ -214,39 +214,48 @@ def _raw_plane(
     offset: NDArray[np.int64],
     length: NDArray[np.int64],
 ) -> PlaneScan | None:
-    plane = _plane(page, grid, attrs, {"name": "raw"})
-    row_bytes = grid.width * page.dtype.itemsize * (1 if grid.planar else grid.channels)
-    if not grid.padded:
-        # Strips that follow each other are one stretch of rows, which we cut where the chunks are cut.
-        per_channel = offset.reshape(-1, grid.ny)
-        begins = per_channel[:, :1] + np.arange(grid.ny) * grid.rows * row_bytes
-        enough = length.sum() >= grid.height * row_bytes * len(per_channel) or grid.ny == 1
-        if enough and (per_channel == begins).all():
-            rows = plane.chunk_shape[0]
-            runs = math.ceil(grid.height / rows)
-            start = np.arange(runs) * rows
-            sizes = (np.minimum(start + rows, grid.height) - start) * row_bytes
-            plane.packer.update(rows=rows, grid=[runs, 1])  # type: ignore[attr-defined]
-            where = (per_channel[:, :1] + start * row_bytes).ravel()
-            size = np.tile(sizes, len(per_channel))
-            inside = where + size <= files.size
-            return PlaneScan(plane, np.flatnonzero(inside), where[inside], size[inside])
-    rows_in = np.full(grid.ny, grid.rows)
-    if not grid.padded:
-        rows_in[-1] = grid.height - (grid.ny - 1) * grid.rows
-    expected = np.tile(
-        np.repeat(rows_in * (row_bytes // grid.width * grid.cols), grid.nx),
-        len(offset) // (grid.ny * grid.nx),
-    )
     there = (length > 0) & (offset > 0)
-    good = there & (length == expected)
-    if (
-        expected.max() > _MAX_PIXEL_SEGMENT
-        or _too_sparse(there)
-        or (there & ~good).sum() > MAX_ASIDE * there.sum()
-    ):
+    row_bytes = page.dtype.itemsize * (1 if grid.planar else grid.channels) * grid.width
+    if not grid.padded and there.all():
+        per_channel = offset.reshape(-1, grid.ny)
+        in_a_row = per_channel[:, :1] + np.arange(grid.ny) * grid.rows * row_bytes
+        if (per_channel == in_a_row).all():
+            return _row_runs(files, page, grid, attrs, per_channel[:, :1], row_bytes)
+    rows = np.full(grid.ny, grid.rows)
+    if not grid.padded:
+        rows[-1] = grid.height - (grid.ny - 1) * grid.rows
+    expected = np.repeat(rows * (row_bytes // grid.width * grid.cols), grid.nx)
+    good = there & (length == np.tile(expected, grid.channels if grid.planar else 1))
+    too_many_bad = int((there & ~good).sum()) > MAX_ASIDE * int(there.sum())
+    if expected.max() > _MAX_PIXEL_SEGMENT or _too_sparse(there) or too_many_bad:
         return None
+    plane = _plane(page, grid, attrs, {"name": "raw"})
     return PlaneScan(plane, np.flatnonzero(good), offset[good], length[good])
+
+
+def _row_runs(
+    files: SourceBytes,
+    page: Any,
+    grid: _Grid,
+    attrs: dict[str, Any],
+    begin: NDArray[np.int64],
+    row_bytes: int,
+) -> PlaneScan | None:
+    """Strips that follow each other are one stretch of rows, which is cut where the chunks are cut.
+
+    `begin` (channels or 1, 1) says where each channel's rows begin. Rows that the file is too short for are
+    left out.
+    """
+    rows = image_chunk(grid.shape)[0]
+    start = np.arange(math.ceil(grid.height / rows)) * rows
+    stop = np.minimum(start + rows, np.int64(grid.height))
+    offset = (begin + start * row_bytes).ravel()
+    length = np.tile((stop - start) * row_bytes, len(begin))
+    inside = offset + length <= files.size
+    if _too_sparse(inside):
+        return None
+    plane = _plane(page, grid, attrs, {"name": "raw", "rows": rows, "grid": [len(start), 1]})
+    return PlaneScan(plane, np.flatnonzero(inside), offset[inside], length[inside])
 
 
 def _compressed_plane(
@@ -256,38 +265,22 @@ def _compressed_plane(
     attrs: dict[str, Any],
     offset: NDArray[np.int64],
     length: NDArray[np.int64],
-    packer: str | None,
+    prove: bool,
 ) -> PlaneScan | None:
+    compression = int(page.compression)
     there = (length > 0) & (length <= MAX_SEGMENT) & (offset > 0) & (offset <= files.size - length)
     segment_bytes = grid.rows * grid.cols * page.dtype.itemsize * (1 if grid.planar else grid.channels)
+    known = compression in (_PACKERS if prove else _CODECS) and int(page.predictor) in (1, 2)
+    if not known or segment_bytes > _MAX_PIXEL_SEGMENT or _too_sparse(there):
+        return None
     # Bytes by how densely their own segments are packed: blank tiles around a tissue count for little.
     density = (length[there].astype(float) ** 2).sum() / max(1, length[there].sum()) / segment_bytes
-    if (
-        packer is None
-        or int(page.predictor) not in (1, 2)
-        or segment_bytes > _MAX_PIXEL_SEGMENT
-        or density < _DRAWN  # drawn, not seen: its own compression is better than a flow's would be
-        or _too_sparse(there)
-    ):
+    if density < _DRAWN:
         return None
-    plane = _plane(page, grid, attrs, {"name": packer})
-    return prove_segments(files, plane, np.flatnonzero(there), offset[there], length[there])
-
-
-def _readable_plane(
-    files: SourceBytes,
-    page: Any,
-    grid: _Grid,
-    attrs: dict[str, Any],
-    offset: NDArray[np.int64],
-    length: NDArray[np.int64],
-) -> PlaneScan | None:
-    codec = _CODECS.get(int(page.compression))
-    there = (length > 0) & (offset > 0) & (offset <= files.size - length)
-    if codec is None or int(page.predictor) not in (1, 2) or _too_sparse(there):
-        return None
-    plane = _plane(page, grid, attrs, {"name": "codec", "codec": codec})
-    return PlaneScan(plane, np.flatnonzero(there), offset[there], length[there])
+    where = np.flatnonzero(there), offset[there], length[there]
+    if prove:
+        return prove_segments(files, _plane(page, grid, attrs, {"name": _PACKERS[compression]}), *where)
+    return PlaneScan(_plane(page, grid, attrs, {"name": "codec", "codec": _CODECS[compression]}), *where)
 
 
 def _too_sparse(there: NDArray[np.bool_]) -> bool:

@@ -16,8 +16,8 @@ _UNITS = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
 def page_roles(tif: Any) -> dict[int, dict[str, Any]]:
     """Map the offset of each page's directory to ``{"level": n}`` or ``{"associated": name}``.
 
-    The first page of each level of the first series is that level; the others (channels, focal planes, labels, ...)
-    are associated images with names of their own.
+    The first page of each level of the first series is that level; the others (channels, focal planes,
+    labels, ...) are associated images with names of their own.
     """
     roles: dict[int, dict[str, Any]] = {}
     names: set[str] = set()
@@ -81,6 +81,6 @@ def _microns_per_pixel(tif: Any) -> float | None:
     unit_tag = page.tags.valueof(296)
     resolution = page.tags.valueof(282)
     if unit_tag in (_INCH, _CENTIMETRE) and resolution and resolution[0]:
-        per_unit = resolution[0] / resolution[1]
+        per_unit = float(resolution[0] / resolution[1])
         return (25400.0 if unit_tag == _INCH else 10000.0) / per_unit
     return None

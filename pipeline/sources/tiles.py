@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.scan import PlaneScan
-from numpy.typing import NDArray
 
 __all__ = ["MAX_SEGMENT", "opaque_tiles"]
 

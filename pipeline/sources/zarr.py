@@ -1,8 +1,9 @@
 """Zarr stores, version 2 and 3, sharded or not, OME-Zarr among them: a folder whose files lie end to end.
 
-Chunks that are stored raw, or by zlib or gzip where they can be made again byte for byte, become image planes: one for
-each two-dimensional picture (or one with channels) of an array. Chunks by other compressors (Blosc, Zstandard) stay the
-bytes they are: their libraries change what they write from version to version, so that no promise could be kept.
+Chunks that are stored raw, or by zlib or gzip where they can be made again byte for byte, become image
+planes: one for each two-dimensional picture (or one with channels) of an array. Chunks by other compressors
+(Blosc, Zstandard) stay the bytes they are: their libraries change what they write from version to version, so
+that no promise could be kept.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from haarchive.codecs.errors import SourceFormatError
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.grid import image_chunk
@@ -109,7 +108,11 @@ def _places(files: SourceBytes, array: ZarrArray) -> dict[tuple[int, ...], Place
         if position is None:
             continue
         start, size = files.starts[index], files.sizes[index]
-        inner = _shard_entries(files, array, start, size) if array.sharded else [((0,) * len(position), start, size)]
+        inner = (
+            _shard_entries(files, array, start, size)
+            if array.sharded
+            else [((0,) * len(position), start, size)]
+        )
         per_shard = [s // c for s, c in zip(array.shards, array.chunks, strict=True)]
         for within, offset, length in inner:
             chunk = tuple(p * n + w for p, n, w in zip(position, per_shard, within, strict=True))
@@ -160,7 +163,11 @@ def _image_planes(
         codec="haar" if array.dtype in _FLOW_DTYPES else "stored",
         packer={
             "name": "raw" if array.codec == "raw" else "deflate",
-            **({} if array.codec == "raw" else {"container": "zlib" if array.codec == "zlib" else "gzip-body"}),
+            **(
+                {}
+                if array.codec == "raw"
+                else {"container": "zlib" if array.codec == "zlib" else "gzip-body"}
+            ),
             "rows": array.chunks[y],
             "cols": array.chunks[x],
             "grid": [ny, nx],
@@ -200,7 +207,9 @@ def _picture(
 
 
 def _picture_axes(array: ZarrArray) -> tuple[int, int, int | None] | None:
-    """Which dimensions are rows, columns and (where a chunk holds all of them) channels; None for other arrays."""
+    """Which dimensions are rows, columns and (where a chunk holds all of them) channels; None for other
+    arrays.
+    """
     ndim = len(array.shape)
     if ndim < 2:
         return None
@@ -217,21 +226,23 @@ def _picture_axes(array: ZarrArray) -> tuple[int, int, int | None] | None:
     return y, x, c
 
 
-def _opaque(
-    files: SourceBytes, home: str, places: dict[tuple[int, ...], Place]
-) -> PlaneScan | None:
+def _opaque(files: SourceBytes, home: str, places: dict[tuple[int, ...], Place]) -> PlaneScan | None:
     where = np.array([places[chunk] for chunk in sorted(places)], np.int64).reshape(-1, 2)
     return opaque_tiles("stored", {"array": home}, where[:, 0], where[:, 1], files.size)
 
 
 def _with_roles(found: list[PlaneScan], home: str, level: int | None) -> Iterator[PlaneScan]:
-    """The first picture of an array is its level; the others are associated images named by their position."""
+    """The first picture of an array is its level; the others are associated images named by their
+    position.
+    """
     for number, scan in enumerate(found):
         attrs = {**scan.plane.attrs, "array": home}
         if scan.plane.kind == "image":
             position = "-".join(map(str, attrs.pop("position")))
             name = "-".join(filter(None, (home.replace("/", "-"), position)))
-            attrs |= {"level": level} if level is not None and number == 0 else {"associated": name or "array"}
+            attrs |= (
+                {"level": level} if level is not None and number == 0 else {"associated": name or "array"}
+            )
         plane = scan.plane
         yield PlaneScan(
             Plane(plane.kind, plane.shape, plane.dtype, plane.chunk_shape, plane.codec, plane.packer, attrs),

@@ -27,8 +27,8 @@ class ZarrArray:
     path : str
         Of the array in the store; '' for the store's root.
     shape, chunks, shards : tuple of int
-        `chunks` are the smallest units that are compressed; `shards` is what one file holds, equal to `chunks`
-        where there are no shards.
+        `chunks` are the smallest units that are compressed; `shards` is what one file holds, equal to
+        `chunks` where there are no shards.
     dtype : str
         NumPy name, in native order.
     order : {'<', '>'}
@@ -113,7 +113,9 @@ def parse_array(path: str, document: bytes, attributes: Mapping[str, Any]) -> Za
 
 
 def level_of(home: str, group: str, attributes: Mapping[str, Any]) -> tuple[int | None, float | None]:
-    """The resolution level that an OME-Zarr group gives an array, and its pixel size in microns, where known."""
+    """The resolution level that an OME-Zarr group gives an array, and its pixel size in microns, where
+    known.
+    """
     multiscale = _multiscale(attributes)
     for level, dataset in enumerate(multiscale.get("datasets", ())):
         if "/".join(filter(None, (group, str(dataset.get("path", ""))))) == home:

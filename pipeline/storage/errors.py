@@ -6,6 +6,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+
 from haarchive.codecs.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
@@ -13,7 +15,6 @@ from haarchive.codecs.errors import (
     StorageFullError,
     StoragePermissionError,
 )
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
 __all__ = ["storage_errors"]
 
@@ -82,6 +83,7 @@ def _first_line(text: str) -> str:
 
 
 def _s3_code(text: str) -> str:
-    """The error code of an S3 answer, such as 'SignatureDoesNotMatch'; '' where there is none."""
+    """What an S3 server says is wrong, such as 'SignatureDoesNotMatch'; '' where it does not say."""
     _, _, rest = text.partition("<Code>")
-    return rest.partition("</Code>")[0] if rest else ""
+    code = rest.partition("</Code>")[0]
+    return code or ("HTTP 403" if "status code: 403" in text else "")

@@ -15,9 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 import obstore.store
+from obstore.exceptions import BaseError
+
 from haarchive.codecs.errors import ConfigError, ObjectNotFoundError, StorageError
 from haarchive.pipeline.storage.errors import storage_errors
-from obstore.exceptions import BaseError
 
 __all__ = ["ObjectStore", "StoreStats", "open_store"]
 
@@ -192,7 +193,7 @@ class ObjectStore:
 
     def object_url(self, key: str) -> str:
         """The URL of an object, as messages name it."""
-        return f"{self.url}/{key}" if key else self.url
+        return f"{self.url.rstrip('/')}/{key}" if key else self.url
 
     def parent(self) -> ObjectStore | None:
         """The store one level up; None at the root of a disk or bucket."""
@@ -236,7 +237,7 @@ class ObjectStore:
         match self._scheme:
             case "file":
                 if not create and not self._root.is_dir():
-                    raise ObjectNotFoundError(f"there is no folder {self._root}")
+                    raise FileNotFoundError(self._root)
                 return obstore.store.LocalStore(self._root, mkdir=True)
             case "memory":
                 return _memory.setdefault(self._bucket, obstore.store.MemoryStore())

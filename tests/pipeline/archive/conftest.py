@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import tifffile
+
 from haarchive.codecs.errors import UnsupportedSamplesError
 from haarchive.codecs.registry import get_codec
 from haarchive.codecs.stored import StoredCodec
@@ -17,7 +18,7 @@ from haarchive.pipeline.sources import SourceRef, open_source
 
 
 def encode(plane, number, chunks, codecs):
-    """Encode (chunk number, samples) pairs with the plane's codec where the test asks for it, stored otherwise."""
+    """Encode (number, samples) pairs with the plane's codec where it is one of `codecs`, stored otherwise."""
     codec = StoredCodec()
     if plane.codec in codecs:
         tables = base64.b64decode(plane.attrs.get("jpeg_tables", "")) if plane.codec == "jpeg-xl" else b""
@@ -42,7 +43,7 @@ def encode(plane, number, chunks, codecs):
     return made, codec
 
 
-def put_source(url, path: Path, name: str = "", *, codecs=("jpeg-xl",), shard_chunks: int = 8) -> Manifest:
+def _put_source(url, path: Path, name: str = "", *, codecs=("jpeg-xl",), shard_chunks: int = 8) -> Manifest:
     """Archive one file or folder under `url`, `shard_chunks` chunks to a shard."""
     writer = ArchiveWriter(url)
     models = {}
@@ -54,7 +55,7 @@ def put_source(url, path: Path, name: str = "", *, codecs=("jpeg-xl",), shard_ch
             made, codec = encode(plane, number, samples, codecs)
             chunks += made
             if codec.model_digest is not None:
-                models[codec.name] = writer.put_model(codec.model_bytes)
+                models[codec.name] = writer.put_model(codec.model)
     parts = []
     for start in range(0, len(chunks), shard_chunks):
         shard = build_shard(chunks[start : start + shard_chunks])
@@ -103,3 +104,9 @@ def recording(tmp_path_factory) -> Path:
     sound += np.random.default_rng(3).normal(0, 1e-3, sound.shape)
     soundfile.write(path, sound, 44_100, subtype="PCM_24")
     return path
+
+
+@pytest.fixture(scope="session")
+def put_source():
+    """The function that archives one file or folder."""
+    return _put_source

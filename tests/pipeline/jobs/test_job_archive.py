@@ -1,0 +1,271 @@
+"""Archiving in this process, and the way back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from haarchive.codecs.errors import ArchiveNotFoundError, ConfigError, JobError, ModelNotFoundError
+from haarchive.pipeline import archive, open_archive
+from haarchive.pipeline.archive.keys import manifest_key
+from haarchive.pipeline.config import ArchiveConfig
+from haarchive.pipeline.jobs import JobReport, SourceReport, restore, verify
+from haarchive.pipeline.jobs.report import Quiet
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder, by relative path."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def statuses(report: JobReport) -> dict[str, str]:
+    return {one.source: one.status for one in report.sources}
+
+
+class Meddler(Quiet):
+    """Changes a file as soon as it was looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def planned(self, source: str, raw_bytes: int) -> None:
+        if source.endswith(self.path.name):
+            with self.path.open("r+b") as file:
+                file.seek(100)
+                file.write(b"!")
+
+
+class Recorder(Quiet):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, int] = {}
+        self.done: dict[str, int] = {}
+        self.reports: list[SourceReport] = []
+
+    def planned(self, source: str, raw_bytes: int) -> None:
+        self.total[source] = raw_bytes
+
+    def advanced(self, source: str, raw_bytes: int) -> None:
+        self.done[source] = self.done.get(source, 0) + raw_bytes
+
+    def finished(self, report: SourceReport) -> None:
+        self.reports.append(report)
+
+
+def test_every_file_comes_back_byte_for_byte(sources: Path, tmp_path: Path) -> None:
+    archive(sources, tmp_path / "a").raise_for_failures()
+    restore(tmp_path / "a", tmp_path / "out").raise_for_failures()
+    assert tree(tmp_path / "out" / "in") == tree(sources)
+
+
+def test_a_report_counts_every_object_of_its_source(sources: Path, tmp_path: Path) -> None:
+    (one,) = archive(sources / "slide.tif", tmp_path / "a").raise_for_failures().sources
+    objects = [p.stat().st_size for p in (tmp_path / "a").rglob("*") if p.is_file() and p.suffix != ".json"]
+    assert one.archived_bytes == sum(objects)
+    assert one.bytes == (sources / "slide.tif").stat().st_size
+    assert sum(totals.chunks for totals in one.codecs.values()) == 1 + 2 * 3
+    assert one.codecs["jpeg-xl"].raw_bytes > one.codecs["jpeg-xl"].bytes > 0
+
+
+def test_archiving_again_changes_nothing(sources: Path, tmp_path: Path) -> None:
+    archive(sources, tmp_path / "a")
+    before = tree(tmp_path / "a")
+    report = archive(sources, tmp_path / "a")
+    assert set(statuses(report).values()) == {"unchanged"}
+    assert tree(tmp_path / "a") == before
+
+
+def test_a_job_that_died_before_its_commit_is_resumed(sources: Path, tmp_path: Path) -> None:
+    archive(sources, tmp_path / "a")
+    before = tree(tmp_path / "a")
+    (tmp_path / "a" / manifest_key("in/noise.bin")).unlink()
+    report = archive(sources, tmp_path / "a")
+    assert statuses(report)["in/noise.bin"] == "archived"
+    assert tree(tmp_path / "a") == before
+
+
+def test_other_content_under_a_taken_name_is_refused(sources: Path, tmp_path: Path) -> None:
+    archive(sources, tmp_path / "a")
+    before = tree(tmp_path / "a")
+    (sources / "noise.bin").write_bytes(b"other")
+    report = archive(sources, tmp_path / "a")
+    assert [one.source for one in report.failed] == ["in/noise.bin"]
+    assert "other content" in report.failed[0].error
+    assert tree(tmp_path / "a") == before
+
+
+def test_a_file_that_changes_meanwhile_is_not_committed_and_the_others_are(
+    sources: Path, tmp_path: Path
+) -> None:
+    report = archive(sources, tmp_path / "a", progress=Meddler(sources / "noise.bin"))
+    assert [one.source for one in report.failed] == ["in/noise.bin"]
+    assert "in/noise.bin" not in open_archive(tmp_path / "a")
+    assert len(open_archive(tmp_path / "a")) == 4
+
+
+class Interrupter(Recorder):
+    """Presses Ctrl-C when the first source is done."""
+
+    def finished(self, report: SourceReport) -> None:
+        super().finished(report)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_job_leaves_whole_sources_and_no_halves(sources: Path, tmp_path: Path) -> None:
+    seen = Interrupter()
+    with pytest.raises(KeyboardInterrupt):
+        archive(sources, tmp_path / "a", config=ArchiveConfig(threads=1), progress=seen)
+    assert list(open_archive(tmp_path / "a")) == [one.source for one in seen.reports]
+    assert verify(tmp_path / "a", deep=True).ok
+    assert archive(sources, tmp_path / "a").ok
+    assert len(open_archive(tmp_path / "a")) == 5
+
+
+def test_what_cannot_be_read_does_not_stop_the_others(sources: Path, tmp_path: Path) -> None:
+    os.mkfifo(sources / "pipe")
+    (sources / "dangling").symlink_to(sources / "nowhere")
+    report = archive([sources, tmp_path / "missing.svs", tmp_path / "*.ndpi"], tmp_path / "a")
+    failed = {one.source: one.error for one in report.failed}
+    assert set(failed) == {
+        "in/pipe",
+        "in/dangling",
+        str(tmp_path / "missing.svs"),
+        str(tmp_path / "*.ndpi"),
+    }
+    assert all(failed.values())
+    assert len(open_archive(tmp_path / "a")) == 5
+    with pytest.raises(JobError, match=r"4 of 9 sources failed.*in/pipe"):
+        report.raise_for_failures()
+
+
+def test_truncated_files_come_back_as_they_were(picture: np.ndarray, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "whole.tif", picture)
+    whole = (tmp_path / "whole.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[:-20_000])
+    (tmp_path / "cut.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00")
+    report = archive([tmp_path / "cut.tif", tmp_path / "cut.wav"], tmp_path / "a").raise_for_failures()
+    assert "wav" in report.sources[1].note
+    restore(tmp_path / "a", tmp_path / "out").raise_for_failures()
+    assert (tmp_path / "out" / "cut.tif").read_bytes() == whole[:-20_000]
+    assert verify(tmp_path / "a", deep=True).ok
+
+
+def test_an_archive_inside_an_archived_folder_does_not_swallow_itself(sources: Path) -> None:
+    first = archive(sources, sources / "archive").raise_for_failures()
+    again = archive(sources, sources / "archive").raise_for_failures()
+    assert len(first.sources) == len(again.sources) == 5
+
+
+def test_reports_come_in_the_order_of_the_sources(sources: Path, tmp_path: Path) -> None:
+    names = ["noise.bin", "slide.tif", "empty"]
+    report = archive([sources / name for name in names], tmp_path / "a")
+    assert [one.source for one in report.sources] == names
+
+
+def test_progress_adds_up_to_what_was_planned(sources: Path, tmp_path: Path) -> None:
+    seen = Recorder()
+    report = archive(sources, tmp_path / "a", progress=seen)
+    assert seen.done == {name: total for name, total in seen.total.items() if total}
+    assert sorted(one.source for one in seen.reports) == sorted(one.source for one in report.sources)
+
+
+def test_the_number_of_threads_and_of_shards_at_once_changes_no_byte(sources: Path, tmp_path: Path) -> None:
+    for threads in (1, 3):
+        config = ArchiveConfig(threads=threads, shard_bytes=1 << 20, batch_chunks=threads)
+        archive(sources, tmp_path / str(threads), config=config).raise_for_failures()
+    assert tree(tmp_path / "1") == tree(tmp_path / "3")
+    assert len(open_archive(tmp_path / "1" / "in" / "noise.bin").manifest.shards) == 3
+
+
+def test_two_sources_of_one_name_are_refused(sources: Path, tmp_path: Path) -> None:
+    (tmp_path / "noise.bin").touch()
+    with pytest.raises(ConfigError, match=r"noise\.bin"):
+        archive([sources / "noise.bin", tmp_path / "noise.bin"], tmp_path / "a")
+
+
+def test_an_archive_in_memory_cannot_be_written_by_ray(sources: Path) -> None:
+    with pytest.raises(ConfigError, match="memory"):
+        archive(sources, "memory://jobs-ray", engine="ray")
+
+
+def test_an_archive_in_memory_stays_in_this_process_whatever_the_size(sources: Path) -> None:
+    report = archive(sources, "memory://jobs-size", config=ArchiveConfig(ray_from_bytes=0))
+    assert report.ok
+
+
+def test_a_model_that_is_not_there_is_named(sources: Path, tmp_path: Path) -> None:
+    config = ArchiveConfig(models={"haar": tmp_path / "none.safetensors"})
+    with pytest.raises(ModelNotFoundError, match=r"none\.safetensors"):
+        archive(sources, tmp_path / "a", config=config)
+
+
+def test_nothing_to_archive_makes_no_archive(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    assert archive(tmp_path / "in", tmp_path / "a").sources == ()
+    assert not (tmp_path / "a").exists()
+
+
+def test_one_source_is_restored_under_its_base_name(sources: Path, tmp_path: Path) -> None:
+    archive(sources, tmp_path / "a")
+    (one,) = restore(tmp_path / "a" / "in" / "sub" / "notes.txt", tmp_path / "out").sources
+    assert Path(one.path) == tmp_path / "out" / "notes.txt"
+    assert Path(one.path).read_bytes() == (sources / "sub" / "notes.txt").read_bytes()
+
+
+def test_restoring_never_replaces_a_file_silently(sources: Path, tmp_path: Path) -> None:
+    archive(sources / "empty", tmp_path / "a")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "empty").write_text("precious")
+    assert not restore(tmp_path / "a", tmp_path / "out").ok
+    assert (tmp_path / "out" / "empty").read_text() == "precious"
+    assert restore(tmp_path / "a", tmp_path / "out", overwrite=True).ok
+    assert (tmp_path / "out" / "empty").read_bytes() == b""
+
+
+def test_a_damaged_source_is_reported_and_the_others_are_restored(sources: Path, tmp_path: Path) -> None:
+    archive(sources, tmp_path / "a")
+    shard = open_archive(tmp_path / "a" / "in" / "noise.bin").manifest.shards[0]
+    path = tmp_path / "a" / "shards" / f"{shard.sha256}.arrow"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    for report in (verify(tmp_path / "a"), restore(tmp_path / "a", tmp_path / "out")):
+        assert [one.source for one in report.failed] == ["in/noise.bin"]
+        assert len(report.sources) == 5
+    assert "in/noise.bin" not in str(tree(tmp_path / "out").keys())
+
+
+def test_a_source_that_is_not_there_is_an_error(sources: Path, tmp_path: Path) -> None:
+    archive(sources, tmp_path / "a")
+    with pytest.raises(ArchiveNotFoundError, match="nothing"):
+        restore(tmp_path / "a" / "nothing", tmp_path / "out")
+
+
+def test_a_raw_picture_goes_through_the_learned_codec_and_its_model_is_kept(
+    picture: np.ndarray, tmp_path: Path
+) -> None:
+    pytest.importorskip("haarchive.codecs.haar.image")
+    tifffile.imwrite(tmp_path / "raw.tif", picture)
+    (one,) = archive(tmp_path / "raw.tif", tmp_path / "a").raise_for_failures().sources
+    assert one.codecs["haar"].bytes < picture.nbytes / 2
+    (model,) = (tmp_path / "a" / "models").iterdir()
+    assert one.models == {"haar": model.name.removesuffix(".safetensors")}
+    assert one.model_bytes == {one.models["haar"]: model.stat().st_size}
+    restored = restore(tmp_path / "a", tmp_path / "out").raise_for_failures().sources[0].path
+    assert Path(restored).read_bytes() == (tmp_path / "raw.tif").read_bytes()
+
+
+def test_a_missing_model_is_named_when_restoring(picture: np.ndarray, tmp_path: Path) -> None:
+    pytest.importorskip("haarchive.codecs.haar.image")
+    tifffile.imwrite(tmp_path / "raw.tif", picture)
+    archive(tmp_path / "raw.tif", tmp_path / "a").raise_for_failures()
+    (model,) = (tmp_path / "a" / "models").iterdir()
+    model.unlink()
+    report = restore(tmp_path / "a", tmp_path / "out")
+    assert model.stem in report.failed[0].error
+    assert tree(tmp_path / "out") == {}

@@ -1,0 +1,71 @@
+"""Job configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from haarchive.codecs.errors import ConfigError
+from haarchive.configs import list_configs, resolve_config
+from haarchive.pipeline.config import ArchiveConfig, load_config
+
+
+@pytest.mark.parametrize("name", list_configs("jobs"))
+def test_a_shipped_preset_is_valid(name: str) -> None:
+    assert load_config(name).guarantee == "file-exact"
+
+
+def test_the_local_preset_is_the_default() -> None:
+    assert load_config("local") == ArchiveConfig()
+
+
+def test_the_gpu_preset_asks_for_a_gpu_an_actor() -> None:
+    config = load_config("gpu")
+    assert (config.device, config.actors.num_gpus) == ("cuda", 1)
+
+
+def test_a_file_takes_the_place_of_a_preset(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("shard_bytes: 2MiB\nactors: {max_size: 3}\n")
+    config = load_config(path)
+    assert (config.shard_bytes, config.actors.max_size) == (2 << 20, 3)
+
+
+def test_overrides_replace_fields_and_none_leaves_them() -> None:
+    assert load_config("local", guarantee="sample-exact", device=None).guarantee == "sample-exact"
+    assert load_config("local", device=None).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("shard_bytes: 3B", "shard_bytes"),
+        ("guarantee: lossy", "guarantee"),
+        ("speed: 11", "speed"),
+        ("actors: {min_size: 4, max_size: 2}", "actors: max_size 2 is below min_size 4"),
+        ("device: abacus", "device"),
+        ("- a\n- b", "mapping"),
+        ("a: [", "YAML"),
+    ],
+)
+def test_a_bad_configuration_names_what_is_wrong(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=named):
+        load_config(path)
+
+
+def test_an_unknown_preset_lists_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="gpu, local"):
+        load_config("fast")
+
+
+def test_a_preset_is_a_file_of_the_package() -> None:
+    assert resolve_config("local").name == "local.yaml"
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        ArchiveConfig().device = "cuda"  # type: ignore[misc]

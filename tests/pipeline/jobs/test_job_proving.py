@@ -1,0 +1,148 @@
+"""Encoding that is proven chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from haarchive.codecs import Bitstream, Codec, Samples
+from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
+from haarchive.codecs.stored import StoredCodec
+from haarchive.pipeline.archive import EncodedChunk
+from haarchive.pipeline.jobs.proving import (
+    LARGER,
+    MISMATCH,
+    UNSUPPORTED,
+    encode_proven,
+    is_alarming,
+    same_samples,
+)
+
+
+class Means(Codec):
+    """Codes a constant chunk as its shape and value, in far fewer bytes than others; loses all else."""
+
+    name: ClassVar[str] = "means"
+    model_digest = None
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        for chunk in chunks:
+            if chunk.dtype != np.uint8:
+                raise UnsupportedSamplesError("only uint8")
+            if chunk.max() == 13:
+                raise ZeroDivisionError("thirteen")
+        return [Bitstream((bytes([chunk.shape[0] % 256, chunk.flat[0]]),)) for chunk in chunks]
+
+    def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        if any(stream.bands[0][1] == 66 for stream in bitstreams):
+            raise BitstreamError("sixty-six")
+        return [np.full((b.bands[0][0], 40), b.bands[0][1], np.uint8) for b in bitstreams]
+
+
+class Padded(StoredCodec):
+    """A codec that works and only ever makes things larger."""
+
+    name: ClassVar[str] = "padded"
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        return [Bitstream((*stream.bands, bytes(100))) for stream in super().encode(chunks)]
+
+    def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        return super().decode([Bitstream(stream.bands[:1]) for stream in bitstreams])
+
+
+def constant(value: int, dtype: str = "uint8") -> np.ndarray:
+    return np.full((30, 40), value, dtype)
+
+
+def reasons(encoded: list[EncodedChunk]) -> list[tuple[str, str]]:
+    return [(chunk.codec, chunk.fallback) for chunk in encoded]
+
+
+def test_a_chunk_that_comes_back_keeps_its_codec() -> None:
+    (made,) = encode_proven(Means(), 3, [7], [constant(5)])
+    assert (made.plane, made.chunk, made.codec, made.fallback, made.raw_bytes) == (3, 7, "means", "", 1200)
+
+
+def test_a_chunk_that_comes_back_otherwise_is_stored() -> None:
+    broken = constant(5)
+    broken[-1, -1] = 6
+    encoded = encode_proven(Means(), 1, [0, 1], [broken, constant(9)])
+    assert reasons(encoded) == [("stored", MISMATCH), ("means", "")]
+    assert np.array_equal(StoredCodec().decode([Bitstream(encoded[0].bands)])[0], broken)
+
+
+def test_samples_that_a_codec_does_not_take_are_stored() -> None:
+    encoded = encode_proven(Means(), 1, [0, 1], [constant(1, "uint16"), constant(2)])
+    assert reasons(encoded) == [("stored", UNSUPPORTED), ("means", "")]
+
+
+def test_an_encoder_that_fails_costs_only_the_chunk_it_fails_for() -> None:
+    encoded = encode_proven(Means(), 1, [0, 1, 2], [constant(1), constant(13), constant(2)])
+    assert reasons(encoded) == [
+        ("means", ""),
+        ("stored", "error: ZeroDivisionError: thirteen"),
+        ("means", ""),
+    ]
+
+
+def test_a_decoder_that_fails_costs_only_the_chunk_it_fails_for() -> None:
+    encoded = encode_proven(Means(), 1, [0, 1], [constant(66), constant(2)])
+    assert reasons(encoded) == [("stored", "error: does not decode: sixty-six"), ("means", "")]
+
+
+def test_a_chunk_that_would_be_larger_is_stored() -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
+    (made,) = encode_proven(Padded(), 1, [0], [samples])
+    assert (made.codec, made.fallback) == ("stored", LARGER)
+
+
+def test_a_periodic_chunk_that_only_thorough_compression_shrinks_is_stored() -> None:
+    y, x = np.mgrid[:512, :512]
+    checkers = ((x // 7 + y // 9) % 2 * 255).astype(np.uint8)
+    quick, thorough = (StoredCodec(level).encode([checkers])[0].nbytes for level in (1, 9))
+    assert thorough * 3 < quick
+
+    class Middling(Padded):
+        def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+            return [Bitstream((*s.bands, bytes(quick // 3 - s.nbytes))) for s in StoredCodec().encode(chunks)]
+
+    (made,) = encode_proven(Middling(), 1, [0], [checkers])
+    assert made.fallback == LARGER
+
+
+def test_no_chunks_are_no_work() -> None:
+    assert encode_proven(Means(), 0, [], []) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "alarming"), [("", False), (LARGER, False), (MISMATCH, True), ("error: x", True)]
+)
+def test_only_defects_are_alarming(reason: str, alarming: bool) -> None:
+    assert is_alarming(reason) is alarming
+
+
+@given(hnp.arrays(hnp.scalar_dtypes().filter(lambda d: d.kind in "biufc"), hnp.array_shapes(max_side=4)))
+def test_samples_are_the_same_as_their_copy(samples: np.ndarray) -> None:
+    assert same_samples(samples, samples.copy())
+
+
+def test_samples_with_other_bits_are_not_the_same() -> None:
+    zeros = np.zeros(3)
+    assert not same_samples(zeros, -zeros)
+    assert not same_samples(zeros, zeros.astype("float32"))
+    assert not same_samples(zeros, zeros.reshape(3, 1))
+
+
+@given(st.floats(width=32, allow_nan=True))
+def test_nan_payloads_are_compared_bit_by_bit(value: float) -> None:
+    samples = np.array([value], np.float32)
+    other = (samples.view(np.uint32) ^ 1).view(np.float32)
+    assert same_samples(samples, samples.copy())
+    assert not same_samples(samples, other)
