@@ -27,10 +27,11 @@ from typing import Any
 
 import constriction
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.distributions import PROBABILITY_ONE, logistic_tables
 from haarchive.codecs.distributions.logistic import PHASES
 from haarchive.codecs.rans import decode_symbols, encode_symbols
-from numpy.typing import NDArray
 
 ONE_TABLE = 40 * PHASES  # scale 1, location 0
 

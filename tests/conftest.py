@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+
+def _kernel_cache() -> str:
+    """A folder for numba's machine code that belongs to the code of the kernels as it is now.
+
+    numba keeps compiled kernels until their own file changes, and does not see changes in kernels of other
+    files that they call: a test could pass with machine code that no source has any more.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parents[1] / "codecs").rglob("*.py")):
+        digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "haarchive-tests"
+    folder = caches / f"numba-{digest.hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # no home, or not ours
+        return tempfile.mkdtemp(prefix="haarchive-numba-")
+    return str(folder)
+
+
+# Before anything imports numba; worker processes of pytest and Ray, and the commands under test, inherit it.
+os.environ["NUMBA_CACHE_DIR"] = _kernel_cache()
 
 
 @pytest.fixture(scope="session")

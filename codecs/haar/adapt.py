@@ -16,9 +16,9 @@ import numpy as np
 
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.scales import gradient_row, half_octaves
-from haarchive.codecs.haar.values import add_value, take_value
+from haarchive.codecs.haar.values import MAX_SCALE, add_value, take_value
 
-__all__ = ["CONTEXTS", "MARGIN", "PRIORS", "add_known", "context_energy", "decode_band", "encode_band"]
+__all__ = ["CONTEXTS", "MARGIN", "PRIORS", "add_known", "code_band", "context_energy"]
 
 MARGIN = 2
 """Rows and columns of padding around every plane that taps look at."""
@@ -116,23 +116,24 @@ def _locate(total, place, i, j, y, x, weights, dy, dx, network_weight, fraction,
 
 
 @kernel
-def encode_band(  # type: ignore[no-untyped-def]
-    target, total, weights, dy, dx, network_weight, fraction, location, prior, shift, energy, distances,
-    limit, gradient, log, rate, cdf, offset, low, size, start, freq, n,
-):
-    """Append the operations that code a band of one plane.
+def code_band(  # type: ignore[no-untyped-def]
+    decoding, target, total, weights, dy, dx, network_weight, fraction, location, prior, shift, energy, distances,
+    limit, gradient, log, rate, cdf, offset, low, size, first, start, freq, n, state, words, pos,
+):  # fmt: skip
+    """Code or decode a band of one plane; one body for both, so that they cannot drift apart.
 
     Parameters
     ----------
+    decoding : bool
     target : (H + 4, W + 4) int32
-        The samples, padded with zeros.
+        The samples, padded with zeros; filled when decoding.
     total : (H, W) int32 or int64
         Sum of the known taps, in 2**-fraction.
     weights, dy, dx : (k,) int32, int64, int64
         The causal taps.
     network_weight, fraction : int
     location, prior : (H, W) int32
-        The network's location (1/16) and log-scale (1/64 octave), before the amplitude shift.
+        The network's location (1/16, amplitude shift applied) and log-scale (1/64 octave, not applied).
     shift : int
         Amplitude shift of the network's outputs.
     energy : (H, W) uint8
@@ -143,15 +144,17 @@ def encode_band(  # type: ignore[no-untyped-def]
         Locations are clamped to this magnitude, in 1/16.
     gradient, log, rate : ndarray
         Of the `ScaleTables`.
-    cdf, offset, low, size : ndarray
+    cdf, offset, low, size, first : ndarray
         Of the `LogisticTables`.
     start, freq : (>= n + H * W * MAX_VALUE_OPS,) uint16
+        Operations; only touched when coding.
     n : int
+    state, words, pos
+        A decoder; only touched when decoding.
 
     Returns
     -------
-    int
-        The new n.
+    n, state, pos : int
     """
     height, width = total.shape
     by_energy = np.zeros((CONTEXTS, CONTEXTS), np.int32)
@@ -169,9 +172,15 @@ def encode_band(  # type: ignore[no-untyped-def]
             level = np.int64(prior[i, j])
             klass = min(max((level >> 5) + 10, 0), PRIORS - 1)
             octaves = level + (shift << 6) + ((by_energy[near, far] + by_prior[klass, near]) >> 10)
-            scale = min(max((octaves + 4 >> 3) + 40, 0), 232)
-            value = np.int64(target[y, x])
-            n = add_value(value, place, scale, cdf, offset, low, size, start, freq, n)
+            scale = min(max(((octaves + 4) >> 3) + 40, 0), MAX_SCALE)
+            if decoding:
+                value, state, pos = take_value(
+                    place, scale, cdf, offset, low, size, first, state, words, pos
+                )
+                target[y, x] = value
+            else:
+                value = np.int64(target[y, x])
+                n = add_value(value, place, scale, cdf, offset, low, size, start, freq, n)
             distance = min(abs((value << 4) - place), _DISTANCE_LIMIT)
             distances[y, x] = distance
             slope = gradient_row(scale, distance, gradient)
@@ -179,42 +188,4 @@ def encode_band(  # type: ignore[no-untyped-def]
             by_prior[klass, near] += (slope * rate[seen_prior[klass, near]] * 27) >> 14
             seen_energy[near, far] = min(np.int64(seen_energy[near, far]) + 1, 255)
             seen_prior[klass, near] = min(np.int64(seen_prior[klass, near]) + 1, 255)
-    return n
-
-
-@kernel
-def decode_band(  # type: ignore[no-untyped-def]
-    target, total, weights, dy, dx, network_weight, fraction, location, prior, shift, energy, distances,
-    limit, gradient, log, rate, cdf, offset, low, size, first, state, words, pos,
-):
-    """Decode what `encode_band` coded, into `target`; returns ``(state, pos)``.
-
-    It repeats `encode_band` but for the entropy coder's direction; the two must stay alike to the letter.
-    """
-    height, width = total.shape
-    by_energy = np.zeros((CONTEXTS, CONTEXTS), np.int32)
-    by_prior = np.zeros((PRIORS, CONTEXTS), np.int32)
-    seen_energy = np.zeros((CONTEXTS, CONTEXTS), np.uint8)
-    seen_prior = np.zeros((PRIORS, CONTEXTS), np.uint8)
-    for i in range(height):
-        y = i + MARGIN
-        for j in range(width):
-            x = j + MARGIN
-            place = _locate(total, target, i, j, y, x, weights, dy, dx, network_weight, fraction, location)
-            place = min(max(place, -limit), limit)
-            near = min(max(half_octaves(_around(distances, y, x), log) - 4 - 2 * shift, 0), CONTEXTS - 1)
-            far = np.int64(energy[i, j])
-            level = np.int64(prior[i, j])
-            klass = min(max((level >> 5) + 10, 0), PRIORS - 1)
-            octaves = level + (shift << 6) + ((by_energy[near, far] + by_prior[klass, near]) >> 10)
-            scale = min(max((octaves + 4 >> 3) + 40, 0), 232)
-            value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)
-            target[y, x] = value
-            distance = min(abs((value << 4) - place), _DISTANCE_LIMIT)
-            distances[y, x] = distance
-            slope = gradient_row(scale, distance, gradient)
-            by_energy[near, far] += (slope * rate[seen_energy[near, far]] * 40) >> 14
-            by_prior[klass, near] += (slope * rate[seen_prior[klass, near]] * 27) >> 14
-            seen_energy[near, far] = min(np.int64(seen_energy[near, far]) + 1, 255)
-            seen_prior[klass, near] = min(np.int64(seen_prior[klass, near]) + 1, 255)
-    return state, pos
+    return n, state, pos

@@ -1,7 +1,7 @@
 """One band of one plane: its neighbourhood laid out in arrays, coded and decoded.
 
-A `Neighbourhood` is what both directions know before the first sample of the band; `code` and `decode` then differ
-only in which way the bits flow.
+A `Neighbourhood` is what both directions know before the first sample of the band; `code` and `decode` then
+differ only in which way the bits flow.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions import logistic_tables
-from haarchive.codecs.haar.adapt import MARGIN, add_known, context_energy, decode_band, encode_band
+from haarchive.codecs.haar.adapt import MARGIN, add_known, code_band, context_energy
 from haarchive.codecs.haar.fit import WEIGHT_LIMIT, fit_weights
 from haarchive.codecs.haar.scales import scale_tables
 from haarchive.codecs.haar.stream import OperationList, WordReader
@@ -153,32 +153,36 @@ def code(near: Neighbourhood, values: NDArray[np.int32], operations: OperationLi
     if taps:
         sources = np.array([near.source_of(tap) for tap in taps], np.int64)
         stack = np.concatenate([planes, result.samples[None]])
-        shifted = near.location << near.shift
-        weights = fit_weights(taps, sources, stack, values, shifted, near.fraction)
+        weights = fit_weights(taps, sources, stack, values, near.location << near.shift, near.fraction)
         operations.add_weights(weights)
-    total, causal = _known(near, taps, weights, planes)
-    tables, scales = logistic_tables(), scale_tables()
-    start, freq, n = operations.reserve(values.size)
-    operations.n = encode_band(
-        result.samples, total, *causal, int(weights[-1]), near.fraction, near.location << near.shift, near.prior,
-        near.shift, near.energy(), result.distances, near.limit, scales.gradient, scales.log, scales.rate,
-        tables.cdf, tables.offset, tables.low, tables.size, start, freq, n,
-    )  # fmt: skip
-    return result
+    return _run(near, planes, weights, result, operations)
 
 
 def decode(near: Neighbourhood, reader: WordReader) -> CodedBand:
     """Read what `code` appended."""
     height, width = near.shape
     result = CodedBand(*(np.zeros((height + 4, width + 4), np.int32) for _ in range(2)))
-    taps = near.taps
-    weights = reader.weights(len(taps) + 1, WEIGHT_LIMIT) if taps else np.array([1 << near.fraction], np.int32)
-    total, causal = _known(near, taps, weights, near.planes())
+    count = len(near.taps)
+    weights = reader.weights(count + 1, WEIGHT_LIMIT) if count else np.array([1 << near.fraction], np.int32)
+    return _run(near, near.planes(), weights, result, reader)
+
+
+def _run(
+    near: Neighbourhood,
+    planes: NDArray[np.int32],
+    weights: NDArray[np.int32],
+    result: CodedBand,
+    coder: OperationList | WordReader,
+) -> CodedBand:
+    total, causal = _known(near, near.taps, weights, planes)
     tables, scales = logistic_tables(), scale_tables()
-    reader.state, reader.pos = decode_band(
-        result.samples, total, *causal, int(weights[-1]), near.fraction, near.location << near.shift, near.prior,
-        near.shift, near.energy(), result.distances, near.limit, scales.gradient, scales.log, scales.rate,
-        tables.cdf, tables.offset, tables.low, tables.size, tables.first, reader.state, reader.words, reader.pos,
+    coder.resume(
+        *code_band(
+            coder.decoding, result.samples, total, *causal, int(weights[-1]), near.fraction,
+            near.location << near.shift, near.prior, near.shift, near.energy(), result.distances, near.limit,
+            scales.gradient, scales.log, scales.rate,
+            tables.cdf, tables.offset, tables.low, tables.size, tables.first, *coder.suspend(total.size),
+        )
     )  # fmt: skip
     return result
 

@@ -1,7 +1,7 @@
 """Reversible colour transforms: integer lifting across the planes of a pixel.
 
-Each transform maps three planes to three and back exactly. Which one suits depends on the scanner and the stain,
-so the encoder tries them and writes its choice into the bitstream.
+Each transform maps three planes to three and back exactly. Which one suits depends on the scanner and the
+stain, so the encoder tries them and writes its choice into the bitstream.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@
     band 0:    header, coarsest band
     band k:    the details of one level, coarse to fine: v, he, ho (see `taps`), plane by plane
 
-Every detail gets its location and scale from an integer network on what is decoded already, a linear predictor that
-was fitted to this chunk, and scale corrections that adapt while coding (see `adapt`). After "Learning Wavelets for
-Compression" (Lamacraft, 2019), which proposes lifting with learned parts as an integer flow.
+Every detail gets its location and scale from an integer network on what is decoded already, a linear
+predictor that was fitted to this chunk, and scale corrections that adapt while coding (see `adapt`). After
+"Learning Wavelets for Compression" (Lamacraft, 2019), which proposes lifting with learned parts as an integer
+flow.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 _MAX_LEVELS = 5
 _SMALLEST_SPLIT = 16
 _MAX_SIDE = 1 << 16
+_MAX_PLANES = (1 << 16) - 1
 _TRIAL_SIDE = 128
 
 
@@ -68,10 +70,8 @@ class _Header:
 
     def to_bytes(self) -> bytes:
         height, width, planes = self.shape
-        return _HEADER.pack(
-            _VERSION, _DTYPES.index(self.dtype), colour.TRANSFORMS.index(self.transform), self.levels, self.bits,
-            planes, height, width,
-        )  # fmt: skip
+        dtype, transform = _DTYPES.index(self.dtype), colour.TRANSFORMS.index(self.transform)
+        return _HEADER.pack(_VERSION, dtype, transform, self.levels, self.bits, planes, height, width)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> _Header:
@@ -119,15 +119,19 @@ class HaarCodec(Codec):
         return cls(*load_model(cls.name, model, device))
 
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        """Encode pictures; see `Codec.encode`."""
         return [self._encode(chunk) for chunk in chunks]
 
     def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        """Decode pictures, each halved `reduce` times; see `Codec.decode`."""
         return [self._decode(bitstream, reduce) for bitstream in bitstreams]
 
     def _encode(self, chunk: Samples) -> Bitstream:
-        if chunk.ndim != 3 or chunk.dtype not in _DTYPES or max(chunk.shape[:2]) > _MAX_SIDE:
+        fits = chunk.ndim == 3 and max(chunk.shape[:2]) <= _MAX_SIDE and chunk.shape[2] <= _MAX_PLANES
+        if not fits or chunk.dtype not in _DTYPES:
             raise UnsupportedSamplesError(
-                f"haar takes (H, W, C) uint8 or uint16 up to {_MAX_SIDE} a side, not {chunk.shape} {chunk.dtype}"
+                f"haar takes (H, W, C) uint8 or uint16 up to {_MAX_SIDE} a side with up to {_MAX_PLANES} planes, "
+                f"not {chunk.shape} {chunk.dtype}"
             )
         shape = (chunk.shape[0], chunk.shape[1], chunk.shape[2])
         bits = 8 if chunk.dtype == np.uint8 else max(8, int(chunk.max(initial=0)).bit_length())
@@ -158,7 +162,7 @@ class HaarCodec(Codec):
         return tuple(bands)
 
     def _decode(self, bitstream: Bitstream, reduce: int) -> Samples:
-        header = _Header.from_bytes(bitstream.bands[0])
+        header = _Header.from_bytes(bitstream.bands[0] if bitstream.bands else b"")
         height, width, n_planes = header.shape
         if not 0 <= reduce <= header.levels:
             raise BitstreamError(f"a chunk of {header.levels} levels cannot be reduced {reduce} times")
@@ -169,7 +173,9 @@ class HaarCodec(Codec):
             reduced = (-(-height >> reduce), -(-width >> reduce), n_planes)
             return np.zeros(reduced if reduce else header.shape, header.dtype)
         if len(bitstream.bands) < header.levels + 1 - reduce:
-            raise BitstreamError(f"{len(bitstream.bands)} bands are too few for a chunk of {header.levels} levels")
+            raise BitstreamError(
+                f"{len(bitstream.bands)} bands are too few for a chunk of {header.levels} levels"
+            )
         reader = WordReader(bitstream.bands[0][_HEADER.size :])
         x = self._coarsest(header, shapes[-1], lambda near: decode(near, reader))
         reader.finish()
@@ -194,8 +200,8 @@ class HaarCodec(Codec):
         location, prior = np.zeros(shape[1:], np.int32), np.full(shape[1:], NO_PRIOR, np.int32)
         for plane in range(shape[0]):
             near = Neighbourhood(
-                COARSEST, plane, (shape[1], shape[2]), [], [], done, [(c, 0) for c in done[-2:]], location, prior,
-                header.shift, header.limit,
+                COARSEST, plane, (shape[1], shape[2]), [], [], done, [(c, 0) for c in done[-2:]],
+                location, prior, header.shift, header.limit,
             )  # fmt: skip
             done.append(direction(near))
         return np.stack([coded.values for coded in done])
@@ -211,8 +217,9 @@ class HaarCodec(Codec):
         v = self._band(header, v_spec, [coarse], no_bands, no_bands, (odd_rows, coarse.shape[2]), direction)
         low = merge(coarse, np.stack([b.values for b in v]), 1)
         even, odd = low[:, 0::2], low[:, 1::2]
+        beside = [[b] for b in v]
         he = self._band(
-            header, he_spec, [even, odd], no_bands, [[b] for b in v], (coarse.shape[1], odd_columns), direction
+            header, he_spec, [even, odd], no_bands, beside, (coarse.shape[1], odd_columns), direction
         )
         above = [[b] for b in he]
         ho = self._band(header, ho_spec, [odd, even], above, above, (odd_rows, odd_columns), direction)

@@ -1,12 +1,12 @@
-"""Integer Haar lifting (the S-transform), and the order in which its bands are coded.
+r"""Integer Haar lifting (the S-transform), and the order in which its bands are coded.
 
 One step along an axis takes neighbours :math:`x_0, x_1` to (Calderbank, Daubechies, Sweldens, Yeo, "Wavelet
 transforms that map integers to integers", 1998)
 
-.. math:: h = x_1 - x_0, \\qquad l = x_0 + \\lfloor h / 2 \\rfloor
+.. math:: h = x_1 - x_0, \qquad l = x_0 + \lfloor h / 2 \rfloor
 
-and back by :math:`x_0 = l - \\lfloor h / 2 \\rfloor, x_1 = x_0 + h`. A last sample without a partner stays in the
-low band as it is. Both functions work on NumPy arrays and torch tensors of a signed integer dtype alike.
+and back by :math:`x_0 = l - \lfloor h / 2 \rfloor, x_1 = x_0 + h`. A last sample without a partner stays in
+the low band as it is. Both functions work on NumPy arrays and torch tensors of a signed integer dtype alike.
 """
 
 from __future__ import annotations

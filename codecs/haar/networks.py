@@ -1,4 +1,4 @@
-"""The networks of the haar codecs: for each band, a small integer network from its context to location and scale.
+"""The networks of the haar codecs: from what is known around a band to its location and scale.
 
 ::
 
@@ -7,8 +7,9 @@
       -> residual conv k -> clipped ReLU     (`blocks` times)
       -> conv 1  -> location (N, P, H, W), log-scale (N, P, H, W)
 
-`P` planes are seen and predicted together. Locations are in 1/16 of a sample, log-scales in 1/64 octave; both refine
-the adaptive least squares (`haarchive.codecs.haar.adapt`), which knows the source at hand but only linear rules.
+`P` planes are seen and predicted together. Locations are in 1/16 of a sample, log-scales in 1/64 octave; both
+refine the adaptive least squares (`haarchive.codecs.haar.adapt`), which knows the source at hand but only
+linear rules.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The training objective: bits that the networks leave after the adaptive least squares has done its part.
 
-At coding time a linear predictor is fitted to the source itself (`haarchive.codecs.haar.adapt`), so a network that
-is trained alone would spend its capacity on what that predictor learns anyway. Here each training crop gets its own
-least-squares fit first, as a constant; the networks add a location and give the scale of what remains, and the loss
-is the code length of the details under the discretised logistic of "Integer Discrete Flows", equation 8.
+At coding time a linear predictor is fitted to the source itself (`haarchive.codecs.haar.adapt`), so a network
+that is trained alone would spend its capacity on what that predictor learns anyway. Here each training crop
+gets its own least-squares fit first, as a constant; the networks add a location and give the scale of what
+remains, and the loss is the code length of the details under the discretised logistic of "Integer Discrete
+Flows", equation 8.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ _INITIAL_SCALE = 1.5  # octaves
 
 
 def logistic_bits(distance: Tensor, octaves: Tensor) -> Tensor:
-    """Code length of integers under discretised logistics.
+    r"""Code length of integers under discretised logistics.
 
     Parameters
     ----------
     distance : Tensor
-        :math:`|x - \\mu|`.
+        :math:`|x - \mu|`.
     octaves : Tensor
-        :math:`\\log_2 s`.
+        :math:`\log_2 s`.
 
     Returns
     -------
     Tensor
-        :math:`-\\log_2 [\\sigma((d + 1/2) / s) - \\sigma((d - 1/2) / s)]`, in bits, stable for any distance.
+        :math:`-\log_2 [\sigma((d + 1/2) / s) - \sigma((d - 1/2) / s)]`, in bits, stable for any distance.
     """
     inverse = torch.exp2(-octaves)
     outer, inner = (distance + 0.5) * inverse, (distance - 0.5) * inverse
@@ -155,9 +156,7 @@ class HaarFlow(nn.Module):
 
 def _shifted(padded: Tensor, margin: tuple[int, int], dy: int, dx: int) -> Tensor:
     my, mx = margin
-    return padded[
-        :, my + dy : padded.shape[1] - my + dy, mx + dx : padded.shape[2] - mx + dx
-    ]
+    return padded[:, my + dy : padded.shape[1] - my + dy, mx + dx : padded.shape[2] - mx + dx]
 
 
 def _least_squares(

@@ -1,7 +1,7 @@
 """Integer tables of the scale adaptation: logarithms, and the gradient of the code length.
 
-Both are computed with `decimal`, whose arithmetic is specified to the last digit, so every machine builds the same
-integers; a digest guards them.
+Both are computed with `decimal`, whose arithmetic is specified to the last digit, so every machine builds the
+same integers; a digest guards them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LOG_TABLE = 4096
 LOG_STEPS = 2
 """Steps an octave of `half_octaves`."""
 
-_SHA256 = "609c34c27e600baaa2f7e36bf34bb36f3bf301c3111cbad8fef4102fbe0f0c36"
+_SHA256 = "8f56afb34be6ca4a69defd57cdbd072e13631db9dd7aaa1b9bd277614123a4b7"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +58,14 @@ class ScaleTables:
         ``floor(2 * log2(v + 1))``.
     rate : ndarray, shape (256,), int32
         Step size after n visits, ``max(1 / (n + 1.5), 1 / 40)``, in units of 2**-16.
+    fine : ndarray, shape (1024,), uint8
+        ``floor(64 * log2(1 + m / 1024))``.
     """
 
     gradient: NDArray[np.int16]
     log: NDArray[np.uint8]
     rate: NDArray[np.int32]
+    fine: NDArray[np.uint8]
 
 
 @kernel
@@ -105,17 +108,23 @@ def scale_tables() -> ScaleTables:
     """
     log = np.array([((v + 1) ** 2).bit_length() - 1 for v in range(_LOG_TABLE)], np.uint8)
     rate = np.array([max((1 << 17) // (2 * n + 3), (1 << 16) // 40) for n in range(256)], np.int32)
-    tables = ScaleTables(_gradient(), log, rate)
+    fine = np.array([_fine_log(1024 + m) for m in range(1024)], np.uint8)
+    tables = ScaleTables(_gradient(), log, rate, fine)
     digest = hashlib.sha256()
-    for array in (tables.gradient, tables.log, tables.rate):
+    for array in (tables.gradient, tables.log, tables.rate, tables.fine):
         digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
     if digest.hexdigest() != _SHA256:
         raise ModelError(f"scale tables came out as {digest.hexdigest()}, not {_SHA256}: reinstall haarchive")
     return tables
 
 
+def _fine_log(v: int) -> int:
+    """``floor(64 * log2(v / 1024))`` for 1024 <= v < 2048, exactly: the bit length of the 64th power."""
+    return (v**64).bit_length() - 1 - 640
+
+
 def _gradient() -> NDArray[np.int16]:
-    """:math:`(A \\sigma'(A) - B \\sigma'(B)) / (\\sigma(A) - \\sigma(B))` negated; A, B = (d +- 1/2) / s."""
+    r""":math:`(A \sigma'(A) - B \sigma'(B)) / (\sigma(A) - \sigma(B))` negated; A, B = (d +- 1/2) / s."""
     table = np.empty((GRADIENT_ROWS, _COLUMNS), np.int16)
     with localcontext() as context:
         context.prec = 40

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,8 @@ from haarchive.codecs.rans.kernels import INITIAL_STATE, add_bits, begin, encode
 
 __all__ = ["OperationList", "WordReader"]
 
-_SCALE_BITS = 4
+_SCALE_BITS = 5
+_GROUP = 8
 
 
 class OperationList:
@@ -23,6 +26,8 @@ class OperationList:
     n : int
         How many there are.
     """
+
+    decoding = False
 
     def __init__(self) -> None:
         self.n = 0
@@ -40,6 +45,14 @@ class OperationList:
             )
         return self._start, self._freq, self.n
 
+    def suspend(self, values: int) -> tuple[Any, ...]:
+        """``start, freq, n, state, words, pos`` for a kernel that codes so many values."""
+        return (*self.reserve(values), np.int64(0), np.zeros(2, np.uint16), np.int64(0))
+
+    def resume(self, n: int, state: int, pos: int) -> None:
+        """Go on from where a kernel stopped."""
+        self.n = n
+
     def add_value(self, value: int, location: int, scale: int) -> None:
         """Append one integer; see `values.add_value`."""
         tables = logistic_tables()
@@ -48,13 +61,19 @@ class OperationList:
             value, location, scale, tables.cdf, tables.offset, tables.low, tables.size, start, freq, n
         )
 
-    def add_weights(self, weights: NDArray[np.int32]) -> None:
-        """Append weights: the octave of their mean magnitude in 4 bits, then each under that scale."""
-        octave = min(int(np.abs(weights).mean()).bit_length(), (1 << _SCALE_BITS) - 1)
+    def add_bits(self, value: int, bits: int) -> None:
+        """Append so many bits as they are; at most 15."""
         start, freq, n = self.reserve(1)
-        self.n = add_bits(octave, _SCALE_BITS, start, freq, n)
-        for weight in weights:
-            self.add_value(int(weight), 0, 8 * (octave + 4))
+        self.n = add_bits(value, bits, start, freq, n)
+
+    def add_weights(self, weights: NDArray[np.int32]) -> None:
+        """Append weights in groups of eight: the octave of their mean magnitude, then each under it."""
+        for at in range(0, len(weights), _GROUP):
+            group = weights[at : at + _GROUP]
+            octave = int(np.abs(group).mean()).bit_length()
+            self.add_bits(octave, _SCALE_BITS)
+            for weight in group:
+                self.add_value(int(weight), 0, 8 * (octave + 4))
 
     def to_bytes(self) -> bytes:
         """The rANS stream of all operations; nothing for none."""
@@ -78,25 +97,53 @@ class WordReader:
         If it cannot be a stream.
     """
 
+    decoding = True
+
     def __init__(self, data: bytes | memoryview) -> None:
         if len(data) < 4 or len(data) % 2:
             raise BitstreamError(f"a rANS stream cannot have {len(data)} bytes: the bitstream is damaged")
         self.words: NDArray[np.uint16] = np.frombuffer(data, "<u2").astype(np.uint16)
         self.state, self.pos = begin(self.words, 0)
 
+    def suspend(self, values: int) -> tuple[Any, ...]:
+        """``start, freq, n, state, words, pos`` for a kernel that decodes so many values."""
+        nothing = np.zeros(1, np.uint16)
+        return nothing, nothing, np.int64(0), self.state, self.words, self.pos
+
+    def resume(self, n: int, state: int, pos: int) -> None:
+        """Go on from where a kernel stopped.
+
+        Raises
+        ------
+        BitstreamError
+            If it read past the end: a damaged size would otherwise cost time and memory for nothing.
+        """
+        if pos > self.words.size:
+            raise BitstreamError("the rANS stream ends too early: the bitstream is damaged")
+        self.state, self.pos = state, pos
+
     def value(self, location: int, scale: int) -> int:
         """Read one integer; see `values.take_value`."""
         tables = logistic_tables()
-        value, self.state, self.pos = take_value(
+        value, state, pos = take_value(
             location, scale, tables.cdf, tables.offset, tables.low, tables.size, tables.first,
             self.state, self.words, self.pos,
         )  # fmt: skip
+        self.resume(0, state, pos)
+        return int(value)
+
+    def bits(self, bits: int) -> int:
+        """Read so many bits as they are."""
+        value, self.state, self.pos = take_bits(bits, self.state, self.words, self.pos)
         return int(value)
 
     def weights(self, count: int, limit: int) -> NDArray[np.int32]:
         """Read `count` weights of at most `limit` in magnitude."""
-        octave, self.state, self.pos = take_bits(_SCALE_BITS, self.state, self.words, self.pos)
-        weights = np.array([self.value(0, 8 * (int(octave) + 4)) for _ in range(count)], np.int64)
+        weights = np.zeros(count, np.int64)
+        for n in range(count):
+            if n % _GROUP == 0:
+                octave = self.bits(_SCALE_BITS)
+            weights[n] = self.value(0, 8 * (octave + 4))
         if np.abs(weights).max(initial=0) > limit:
             raise BitstreamError("a predictor's weight is out of range: the bitstream is damaged")
         return weights.astype(np.int32)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AUDIO_BANDS", "COARSEST", "IMAGE_BANDS", "BandSpec", "Tap", "band_taps"]
+__all__ = ["AUDIO_BANDS", "AUDIO_COARSEST", "COARSEST", "IMAGE_BANDS", "BandSpec", "Tap", "band_taps"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,11 @@ AUDIO_BANDS = (
     ),
 )
 """The one detail band of a level of sound."""
+
+AUDIO_COARSEST = BandSpec(
+    "l", 0, 0, tuple(_taps("self", 0, [(0, -dx) for dx in range(1, 17)])), tuple((0, dx) for dx in range(-4, 9))
+)
+"""The coarsest band of sound: all of it where a recording is better not split at all."""
 
 
 def band_taps(band: BandSpec, plane: int) -> tuple[Tap, ...]:

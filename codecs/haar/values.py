@@ -1,8 +1,9 @@
 """Coding of single integers under a location and a scale: numba kernels.
 
-A value is coded in the table of the discretised logistic that is nearest to its location (in 1/16) and scale (in 1/8
-octave). Scales above the largest table's are brought down by halving the grid: the low bits, which are as good as
-uniform there, go as they are. What a table does not hold is escaped, so that any 32-bit integer can be coded.
+A value is coded in the table of the discretised logistic that is nearest to its location (in 1/16) and scale
+(in 1/8 octave). Scales above the largest table's are brought down by halving the grid: the low bits, which
+are as good as uniform there, go as they are. What a table does not hold is escaped, so that any 32-bit
+integer can be coded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ import numpy as np
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.distributions.logistic import SCALES
 from haarchive.codecs.distributions.tables import entry_of_slot
-from haarchive.codecs.rans.kernels import MAX_GAMMA_OPS, add_bits, add_gamma, advance, slot, take_bits, take_gamma
+from haarchive.codecs.rans.kernels import (
+    MAX_GAMMA_OPS,
+    add_bits,
+    add_gamma,
+    advance,
+    slot,
+    take_bits,
+    take_gamma,
+)
 
 __all__ = ["MAX_LOW_BITS", "MAX_SCALE", "MAX_VALUE_OPS", "add_value", "take_value"]
 

@@ -1,8 +1,9 @@
 """Model files: integer networks in a safetensors file that proves itself.
 
-The file holds every network's weights (int16) and biases (int32), a *golden input* for each network, and, as JSON in
-the file's metadata under the one key ``haarchive``, the layers, the SHA-256 of each network's output on its golden
-input, and the model card. The SHA-256 of the whole file is the model's identity: archives name their models by it.
+The file holds every network's weights (int16) and biases (int32), a *golden input* for each network, and, as
+JSON in the file's metadata under the one key ``haarchive``, the layers, the SHA-256 of each network's output
+on its golden input, the model card, and the SHA-256 of all this content, so that damage anywhere is noticed.
+The SHA-256 of the whole file is the model's identity: archives name their models by it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from haarchive.codecs.intnet.torch_backend import TorchNetwork
 
 __all__ = ["FORMAT", "Golden", "ModelFile", "golden_input", "output_digest"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the model file."""
+
+_NO_DIGEST = 1
+"""The version before, whose files hold no digest of their content."""
 
 _GOLDEN_SIDE = 12
 
@@ -86,6 +90,7 @@ class ModelFile:
                 tensors[f"{name}.{n}.bias"] = bias.astype(np.int32)
             tensors[f"{name}.golden"] = self.golden[name].input
             record["networks"][name] = network.describe() | {"golden_sha256": self.golden[name].sha256}
+        record["sha256"] = _content_digest(record, tensors)
         data: bytes = safetensors_numpy.save(tensors, {"haarchive": json.dumps(record, sort_keys=True)})
         return data
 
@@ -103,7 +108,11 @@ class ModelFile:
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
             record = json.loads(header["__metadata__"]["haarchive"])
             if record["format"] > FORMAT:
-                raise ModelError(f"model file format {record['format']} is newer than {FORMAT}: update haarchive")
+                raise ModelError(
+                    f"model file format {record['format']} is newer than {FORMAT}: update haarchive"
+                )
+            if record["format"] != _NO_DIGEST and record.pop("sha256") != _content_digest(record, tensors):
+                raise ModelError("the model file's content does not match its digest: it is damaged")
             networks = {}
             for name, description in record["networks"].items():
                 layers = range(len(description["layers"]))
@@ -118,9 +127,16 @@ class ModelFile:
                 if not same_input or model.golden[name].sha256 != description["golden_sha256"]:
                     raise ModelError(f"network {name} does not give its golden output: the file is damaged")
             return model
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            if isinstance(error, ModelError):
-                raise
+        except ModelError:
+            raise
+        except (
+            SafetensorError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            ValueError,
+            TypeError,
+        ) as error:
             raise ModelError(f"not a haarchive model file, or a damaged one: {error!r}") from error
 
     def place(self, device: str) -> dict[str, TorchNetwork]:
@@ -162,3 +178,13 @@ def golden_input(network: IntegerNetwork, name: str) -> NDArray[np.int16]:
 def output_digest(output: NDArray[np.int32]) -> str:
     """SHA-256 of an output as little-endian int32."""
     return hashlib.sha256(np.ascontiguousarray(output, dtype="<i4").tobytes()).hexdigest()
+
+
+def _content_digest(record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of a record (without its own digest) and the tensors' names, shapes and values."""
+    as_read = json.loads(json.dumps(record))  # keys that are not strings become some
+    digest = hashlib.sha256(json.dumps(as_read, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        little = tensor.astype(tensor.dtype.newbyteorder("<"))
+        digest.update(f"{name}:{tensor.dtype.name}:{tensor.shape};".encode() + little.tobytes())
+    return digest.hexdigest()

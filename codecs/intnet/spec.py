@@ -1,12 +1,13 @@
-"""What an integer network is: a chain of convolutions between clamped integers, described completely.
+r"""What an integer network is: a chain of convolutions between clamped integers, described completely.
 
 One layer maps an integer array ``x`` to
 
-.. math:: y = \\mathrm{clamp}\\big((w * x + b + r \\, 2^s x + 2^{s-1}) \\gg s,\\; low,\\; high\\big)
+.. math:: y = \mathrm{clamp}\big((w * x + b + r \, 2^s x + 2^{s-1}) \gg s,\; low,\; high\big)
 
-where :math:`*` is a cross-correlation with zero padding that keeps height and width, :math:`r` is 1 for a residual
-layer and 0 otherwise, and :math:`\\gg` is an arithmetic shift (floor division by :math:`2^s`). A clamp from 0 is a
-clipped ReLU. There is nothing else: no float, no transcendental, no order of summation that matters.
+where :math:`*` is a cross-correlation with zero padding that keeps height and width, :math:`r` is 1 for a
+residual layer and 0 otherwise, and :math:`\gg` is an arithmetic shift (floor division by :math:`2^s`). A
+clamp from 0 is a clipped ReLU. There is nothing else: no float, no transcendental, no order of summation that
+matters.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ __all__ = ["FLOAT32_EXACT", "ConvSpec", "IntegerNetwork", "prove_exact"]
 FLOAT32_EXACT = 1 << 24
 """Every integer of smaller magnitude is a float32, and so is every partial sum that stays below it."""
 
+_MAX_SHIFT = 24
+"""With a larger one the rounding half alone would break the bound."""
+
 
 @dataclass(frozen=True)
 class ConvSpec:
@@ -36,7 +40,7 @@ class ConvSpec:
     kernel : tuple of int
         Height and width, both odd.
     shift : int
-        Bits of the right shift, at least 1.
+        Bits of the right shift, 1 to 24.
     low, high : int
         Bounds of the output.
     residual : bool
@@ -54,8 +58,8 @@ class ConvSpec:
     def __post_init__(self) -> None:
         if min(self.in_channels, self.out_channels) < 1 or any(k < 1 or k % 2 == 0 for k in self.kernel):
             raise ModelError(f"a layer needs channels and odd kernels, not {self}")
-        if self.shift < 1 or self.low > self.high:
-            raise ModelError(f"a layer needs a shift of 1 or more and low <= high, not {self}")
+        if not 1 <= self.shift <= _MAX_SHIFT or self.low > self.high:
+            raise ModelError(f"a layer needs a shift of 1 to {_MAX_SHIFT} and low <= high, not {self}")
         if self.residual and self.in_channels != self.out_channels:
             raise ModelError(f"a residual layer needs as many channels in as out, not {self}")
 
@@ -124,18 +128,24 @@ class IntegerNetwork:
         cls, description: Mapping[str, Any], weights: list[NDArray[np.int32]], biases: list[NDArray[np.int32]]
     ) -> IntegerNetwork:
         """Put a network back together from `describe` and its arrays."""
-        layers = tuple(ConvSpec(**{**layer, "kernel": tuple(layer["kernel"])}) for layer in description["layers"])
+        layers = tuple(
+            ConvSpec(**{**layer, "kernel": tuple(layer["kernel"])}) for layer in description["layers"]
+        )
         return cls(
-            layers, tuple(weights), tuple(biases), int(description["input_low"]), int(description["input_high"])
+            layers,
+            tuple(weights),
+            tuple(biases),
+            int(description["input_low"]),
+            int(description["input_high"]),
         )
 
 
 def prove_exact(network: IntegerNetwork) -> list[int]:
     """Prove that float32 arithmetic computes the network exactly, whatever the order of its sums.
 
-    The worst case of any partial sum of a layer is bounded by the sum of ``|w| * max |x|`` and ``|b|`` over one
-    output channel. Where that is below 2**24, every partial sum is an integer that float32 represents, so no
-    rounding ever happens. The shift multiplies by a power of two, which is exact as well.
+    The worst case of any partial sum of a layer is bounded by the sum of ``|w| * max |x|`` and ``|b|`` over
+    one output channel. Where that is below 2**24, every partial sum is an integer that float32 represents, so
+    no rounding ever happens. The shift multiplies by a power of two, which is exact as well.
 
     Returns
     -------

@@ -20,9 +20,9 @@ class TorchNetwork:
     Parameters
     ----------
     network : IntegerNetwork
-        Proven exact when it was made (`prove_exact`), so that any algorithm that adds the same products in any
-        order gives the same integers. TF32 and reduced-precision convolution are switched off around every
-        call: they would round the products themselves.
+        Proven exact when it was made (`prove_exact`), so that any algorithm that adds the same products in
+        any order gives the same integers. TF32 and reduced-precision convolution are switched off around
+        every call: they would round the products themselves.
     device : str or torch.device
     """
 

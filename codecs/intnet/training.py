@@ -1,8 +1,8 @@
 """Training layers whose forward pass is the integer network itself.
 
 Weights are kept in float and rounded on the way forward; gradients pass through the rounding unchanged
-(straight-through, as in "Integer Discrete Flows", section 4.3). What a training step evaluates is therefore bit for
-bit what the exported network computes.
+(straight-through, as in "Integer Discrete Flows", section 4.3). What a training step evaluates is therefore
+bit for bit what the exported network computes.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from haarchive.codecs.base import Bitstream, Codec, Samples
-from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSamplesError
+from haarchive.codecs.errors import BitstreamError, CodecError, ModelError, UnsupportedSamplesError
 from haarchive.codecs.stored import StoredCodec
 from haarchive.pipeline.archive.shard import EncodedChunk, samples_digest
 
@@ -58,6 +58,8 @@ def encode_proven(
 
     Raises
     ------
+    ModelError
+        If the codec's model cannot be used here at all.
     CodecError
         If even stored samples do not come back: the memory of this machine is at fault.
     """
@@ -137,6 +139,8 @@ def _batched(
     """`function(items)`; where it fails, one call an item, so that one bad chunk costs its batch nothing."""
     try:
         return list(function(items)) if items else []
+    except ModelError:
+        raise  # an installation or device that is unfit for every chunk; storing them all would hide it
     except Exception:
         made: list[_Made | Exception] = []
         for item in items:

@@ -170,7 +170,7 @@ class Encoder:
 
     def _keep_model(self, codec: Codec) -> str:
         """Put the codec's model into the archive, once; returns its digest."""
-        content, digest = getattr(codec, "model", None), codec.model_digest
+        content, digest = codec.model, codec.model_digest
         if content is None or digest is None:
             raise ModelError(
                 f"codec {codec.name!r} does not give the content of its model; it cannot be archived"

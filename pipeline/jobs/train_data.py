@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.errors import ConfigError, SourceUnreadableError
 from haarchive.codecs.haar import colour
+from haarchive.codecs.haar.sound_band import amplitude_shift
 from haarchive.pipeline.jobs.train_config import TrainConfig
 
 __all__ = ["Corpus", "load_corpus"]
@@ -157,9 +158,3 @@ def _audio_crop(
     if augment and rng.random() < 0.3:
         channel = channel >> int(rng.integers(1, 4))
     return channel[None, None].copy(), amplitude_shift(channel)
-
-
-def amplitude_shift(x: NDArray[np.integer]) -> int:
-    """Bits to drop so that the mean magnitude of sound is that of an 8-bit picture's contrast."""
-    mean = int(np.abs(x.astype(np.int64)).mean())
-    return max(0, mean.bit_length() - 6)

@@ -19,7 +19,8 @@ def image_chunk(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """Choose the chunk shape of an image plane.
 
     The grid is balanced: a side of 775 pixels becomes two chunks of 388 and 387 and not 512 and 263, since
-    thin chunks at the edges predict badly. Sides are even, so that one Haar step never splits a pair.
+    thin chunks at the edges predict badly. Sides are multiples of 16, so that four Haar steps never split a pair
+    and reduced chunks of a plane fit together.
 
     Parameters
     ----------
@@ -43,4 +44,4 @@ def audio_chunk(channels: int) -> tuple[int, int]:
 
 def _balanced(side: int) -> int:
     chunks = max(1, round(side / IMAGE_SIDE))
-    return max(1, 2 * math.ceil(math.ceil(side / chunks) / 2))
+    return max(1, 16 * math.ceil(math.ceil(side / chunks) / 16))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from haarchive.codecs import Bitstream, Codec, Samples
-from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
+from haarchive.codecs.errors import BitstreamError, InexactDeviceError, UnsupportedSamplesError
 from haarchive.codecs.stored import StoredCodec
 from haarchive.pipeline.archive import EncodedChunk
 from haarchive.pipeline.jobs.proving import (
@@ -35,6 +35,8 @@ class Means(Codec):
         for chunk in chunks:
             if chunk.dtype != np.uint8:
                 raise UnsupportedSamplesError("only uint8")
+            if chunk.max() == 14:
+                raise InexactDeviceError("this abacus rounds")
             if chunk.max() == 13:
                 raise ZeroDivisionError("thirteen")
         return [Bitstream((bytes([chunk.shape[0] % 256, chunk.flat[0]]),)) for chunk in chunks]
@@ -90,6 +92,11 @@ def test_an_encoder_that_fails_costs_only_the_chunk_it_fails_for() -> None:
         ("stored", "error: ZeroDivisionError: thirteen"),
         ("means", ""),
     ]
+
+
+def test_a_model_that_cannot_be_used_here_is_an_error_and_no_reason_to_store_everything() -> None:
+    with pytest.raises(InexactDeviceError, match="abacus"):
+        encode_proven(Means(), 1, [0, 1], [constant(1), constant(14)])
 
 
 def test_a_decoder_that_fails_costs_only_the_chunk_it_fails_for() -> None:

@@ -1,0 +1,243 @@
+"""The codec `haar-audio`: Haar lifting over frames, adapted to the recording, exact in integers.
+
+::
+
+    samples (frames, channels) -> trailing zero bits dropped, sparse values renumbered
+                               -> pairs of channels as middle and side
+                               -> integer Haar lifting along time, up to eight levels or none
+    band 0:    header, value map, coarsest band
+    band k:    the details of one level, coarse to fine, channel by channel
+
+Every detail is predicted from the low band on both sides of it, the details before it and the channels before it
+(`taps`, `sound_adapt`); a small integer network looks at the low band for the scale.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haarchive.codecs.base import Bitstream, Codec, Samples
+from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
+from haarchive.codecs.haar.lifting import merge, split
+from haarchive.codecs.haar.remap import SampleMap, find_map
+from haarchive.codecs.haar.shipped import load_model
+from haarchive.codecs.haar.sound_band import SoundBand, amplitude_shift, code, code_coarsest, decode
+from haarchive.codecs.haar.stream import OperationList, WordReader
+from haarchive.codecs.intnet.torch_backend import TorchNetwork
+
+__all__ = ["HaarAudioCodec"]
+
+_HEADER = struct.Struct("<BBBBBBHI")
+_VERSION = 1
+_DTYPES = (np.dtype(np.int16), np.dtype(np.int32))
+_MAX_LEVELS = 8
+_SMALLEST_SPLIT = 1024
+_MAX_FRAMES = 1 << 26
+_TRIAL_FRAMES = 1 << 15
+_MAX_BITS = 27
+"""Samples of more bits could leave int32 in the differences of differences."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    dtype: np.dtype
+    bits: int
+    middle_side: bool
+    mapped: bool
+    levels: int
+    shape: tuple[int, int]
+
+    @property
+    def limit(self) -> int:
+        """Bound of locations, in 1/16."""
+        return 1 << (self.bits + 2 + 4)
+
+    def to_bytes(self) -> bytes:
+        return _HEADER.pack(
+            _VERSION, _DTYPES.index(self.dtype), self.bits, self.middle_side, self.mapped, self.levels,
+            self.shape[1], self.shape[0],
+        )  # fmt: skip
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> _Header:
+        try:
+            version, dtype, bits, middle_side, mapped, levels, channels, frames = _HEADER.unpack_from(data)
+            header = cls(_DTYPES[dtype], bits, bool(middle_side), bool(mapped), levels, (frames, channels))
+        except (struct.error, IndexError) as error:
+            raise BitstreamError(f"the header of a haar-audio bitstream is damaged: {error}") from None
+        if version != _VERSION:
+            raise BitstreamError(f"haar-audio bitstream version {version} is not {_VERSION}: update haarchive")
+        sane = frames <= _MAX_FRAMES and frames * channels <= 1 << 32 and levels <= _most_levels(frames)
+        if not sane or not 1 <= bits <= _MAX_BITS:
+            raise BitstreamError("the header of a haar-audio bitstream is damaged")
+        return header
+
+
+class HaarAudioCodec(Codec):
+    """Sound ``(frames, channels)`` of int16 or int32 with any number of channels.
+
+    Parameters
+    ----------
+    networks : dict of str to TorchNetwork
+        ``p1.h``.
+    model_digest : str
+    model : bytes
+        The model file, for archives to keep.
+    """
+
+    name: ClassVar[str] = "haar-audio"
+
+    def __init__(self, networks: dict[str, TorchNetwork], model_digest: str, model: bytes) -> None:
+        self._network = networks["p1.h"]
+        self.model_digest = model_digest
+        self.model = model
+
+    @classmethod
+    def load(cls, model: bytes | None = None, *, device: str = "cpu") -> HaarAudioCodec:
+        """Make the codec from a model file, by default the one shipped.
+
+        Raises
+        ------
+        ModelError
+            If the file is malformed or of another codec, or the device is not exact.
+        """
+        return cls(*load_model(cls.name, model, device))
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        return [self._encode(chunk) for chunk in chunks]
+
+    def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        if reduce:
+            raise BitstreamError("sound has one resolution: reduce must be 0")
+        return [self._decode(bitstream) for bitstream in bitstreams]
+
+    def _encode(self, chunk: Samples) -> Bitstream:
+        if chunk.ndim != 2 or chunk.dtype not in _DTYPES or chunk.shape[0] > _MAX_FRAMES:
+            raise UnsupportedSamplesError(
+                f"haar-audio takes (frames, channels) int16 or int32, not {chunk.shape} {chunk.dtype}"
+            )
+        samples = np.ascontiguousarray(chunk.T).astype(np.int64)
+        sample_map = find_map(samples)
+        samples = sample_map.forward(samples)
+        bits = max(1, int(np.abs(samples).max(initial=0)).bit_length() + 1)
+        if bits > _MAX_BITS:
+            raise UnsupportedSamplesError(f"haar-audio takes samples of up to {_MAX_BITS} bits, not {bits}")
+        x = samples.astype(np.int32)
+        middle_side = _prefers_middle_side(x)
+        if middle_side:
+            x = _to_middle_side(x)
+        header = _Header(
+            chunk.dtype, bits, middle_side, not sample_map.trivial, _most_levels(len(chunk)),
+            (chunk.shape[0], chunk.shape[1]),
+        )  # fmt: skip
+        if not x.size:
+            return Bitstream((header.to_bytes(),))
+        return Bitstream(self._encode_channels(self._with_best_levels(header, x), x, sample_map))
+
+    def _with_best_levels(self, header: _Header, x: NDArray[np.int32]) -> _Header:
+        """Split to the end or not at all, whichever codes the middle of the chunk in fewer bytes."""
+        begin = max(0, (x.shape[1] - _TRIAL_FRAMES) // 2)
+        trial = np.ascontiguousarray(x[:, begin : begin + _TRIAL_FRAMES])
+
+        def cost(levels: int) -> int:
+            shape = (trial.shape[1], trial.shape[0])
+            bands = self._encode_channels(replace(header, levels=levels, mapped=False, shape=shape), trial)
+            return sum(len(band) for band in bands)
+
+        unsplit, split_up = cost(0), cost(min(header.levels, _most_levels(trial.shape[1])))
+        return replace(header, levels=0) if unsplit <= split_up else header
+
+    def _encode_channels(
+        self, header: _Header, x: NDArray[np.int32], sample_map: SampleMap | None = None
+    ) -> tuple[bytes, ...]:
+        highs = []
+        for _ in range(header.levels):
+            x, high = split(x, 1)
+            highs.append(high)
+        operations = OperationList()
+        if header.mapped and sample_map is not None:
+            sample_map.write(operations)
+        code_coarsest(x, header.limit, operations)
+        bands = [header.to_bytes() + operations.to_bytes()]
+        for high in reversed(highs):
+            operations = OperationList()
+            if high.any():
+                done: list[NDArray[np.int32]] = []
+                for channel, values in enumerate(high):
+                    code(self._band(x, channel, high.shape[1], done, header.limit), values, operations)
+                    done.append(values)
+            bands.append(operations.to_bytes())
+            x = merge(x, high, 1)
+        return tuple(bands)
+
+    def _decode(self, bitstream: Bitstream) -> Samples:
+        header = _Header.from_bytes(bitstream.bands[0])
+        frames, channels = header.shape
+        if not frames * channels:
+            return np.zeros(header.shape, header.dtype)
+        if len(bitstream.bands) != header.levels + 1:
+            raise BitstreamError(f"{len(bitstream.bands)} bands do not make {header.levels} levels")
+        sizes = [frames]
+        for _ in range(header.levels):
+            sizes.append(-(-sizes[-1] // 2))
+        reader = WordReader(bitstream.bands[0][_HEADER.size :])
+        sample_map = SampleMap.read(reader) if header.mapped else SampleMap()
+        x = code_coarsest(np.zeros((channels, sizes[-1]), np.int32), header.limit, reader)
+        reader.finish()
+        for size, data in zip(reversed(sizes[:-1]), bitstream.bands[1:], strict=True):
+            high = np.zeros((channels, size // 2), np.int32)
+            if data:
+                reader = WordReader(data)
+                for channel in range(channels):
+                    band = self._band(x, channel, size // 2, list(high[:channel]), header.limit)
+                    high[channel] = decode(band, reader)
+                reader.finish()
+            x = merge(x, high, 1)
+        if header.middle_side:
+            x = _from_middle_side(x)
+        samples = sample_map.inverse(x.astype(np.int64))
+        bounds = np.iinfo(header.dtype)
+        if samples.min() < bounds.min or samples.max() > bounds.max:
+            raise BitstreamError("decoded samples leave their range: the bitstream is damaged")
+        return np.ascontiguousarray(samples.astype(header.dtype).T)
+
+    def _band(
+        self, low: NDArray[np.int32], channel: int, size: int, done: list[NDArray[np.int32]], limit: int
+    ) -> SoundBand:
+        shift = amplitude_shift(low[channel])
+        location, prior = self._network.integers((low[channel] >> shift)[None, None, None])[0, :, 0, :size]
+        return SoundBand(channel, size, low[channel], done, location << shift, prior, shift, limit)
+
+
+def _most_levels(frames: int) -> int:
+    """How often sound can be split: while 1024 frames are left, at most eight times."""
+    levels = 0
+    while frames >= _SMALLEST_SPLIT and levels < _MAX_LEVELS:
+        frames, levels = -(-frames // 2), levels + 1
+    return levels
+
+
+def _prefers_middle_side(x: NDArray[np.int32]) -> bool:
+    """Whether the first two channels differ less than they vary."""
+    if len(x) < 2 or x.shape[1] < 3:
+        return False
+    left, right = np.diff(x[:2].astype(np.int64), 2)
+    apart = np.log2(np.abs(left).mean() + 1) + np.log2(np.abs(right).mean() + 1)
+    together = np.log2(np.abs(left + right).mean() / 2 + 1) + np.log2(np.abs(right - left).mean() + 1)
+    return bool(together < apart)
+
+
+def _to_middle_side(x: NDArray[np.int32]) -> NDArray[np.int32]:
+    side = x[1] - x[0]
+    return np.concatenate([[x[0] + (side >> 1), side], x[2:]])
+
+
+def _from_middle_side(x: NDArray[np.int32]) -> NDArray[np.int32]:
+    left = x[0] - (x[1] >> 1)
+    return np.concatenate([[left, left + x[1]], x[2:]])

@@ -1,0 +1,118 @@
+"""Renumbering of sparse sample values.
+
+Some recordings use few of the values in their range: samples scaled up by a constant, or shifted left. Numbering the
+used values one after the other makes them look like the quieter recordings they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haarchive.codecs.errors import BitstreamError
+from haarchive.codecs.haar.stream import OperationList, WordReader
+
+__all__ = ["SampleMap", "find_map"]
+
+_GAP_SCALE = 32
+_LIMIT = 1 << 20
+_WIDE = 232
+
+
+@dataclass(frozen=True, eq=False)
+class SampleMap:
+    """From samples to their numbers and back.
+
+    Parameters
+    ----------
+    shift : int
+        Zero bits that all samples end in; they are dropped.
+    values : ndarray, shape (k,), int64
+        The values in use, ascending, after the shift; empty where they keep their values.
+    """
+
+    shift: int = 0
+    values: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def trivial(self) -> bool:
+        """Whether nothing changes."""
+        return self.shift == 0 and not self.values.size
+
+    @property
+    def _zero(self) -> int:
+        """The number of the value nearest to zero, which becomes zero."""
+        return int(np.abs(self.values).argmin())
+
+    def forward(self, x: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number the samples."""
+        x = x >> self.shift
+        return np.searchsorted(self.values, x) - self._zero if self.values.size else x
+
+    def inverse(self, x: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Undo `forward`.
+
+        Raises
+        ------
+        BitstreamError
+            If there is no such number.
+        """
+        if self.values.size:
+            x = x + self._zero
+            if x.min() < 0 or x.max() >= self.values.size:
+                raise BitstreamError("a sample's number is outside of the map: the bitstream is damaged")
+            x = self.values[x]
+        return x << self.shift
+
+    def write(self, operations: OperationList) -> None:
+        """Append the map to a list of operations."""
+        operations.add_value(self.shift, 0, _WIDE)
+        operations.add_value(self.values.size, 0, _WIDE)
+        if self.values.size:
+            operations.add_value(int(self.values[0]), 0, _WIDE)
+            for gap in np.diff(self.values) - 1:
+                operations.add_value(int(gap), 0, _GAP_SCALE)
+
+    @classmethod
+    def read(cls, reader: WordReader) -> SampleMap:
+        """Read what `write` appended.
+
+        Raises
+        ------
+        BitstreamError
+            If it is not a map.
+        """
+        shift, count = reader.value(0, _WIDE), reader.value(0, _WIDE)
+        if not 0 <= shift < 32 or not 0 <= count <= _LIMIT:
+            raise BitstreamError("the map of sample values is damaged")
+        if not count:
+            return cls(shift)
+        steps = [reader.value(0, _WIDE)] + [reader.value(0, _GAP_SCALE) + 1 for _ in range(count - 1)]
+        values = np.cumsum(np.array(steps, np.int64))
+        if count > 1 and min(steps[1:]) < 1:
+            raise BitstreamError("the map of sample values is damaged")
+        return cls(shift, values)
+
+
+def find_map(x: NDArray[np.int64]) -> SampleMap:
+    """Choose a map: drop common zero bits, and renumber where that saves more than the map costs.
+
+    A recording counts as sparse if its common values, those below the median magnitude, are visited eight times
+    each on average and yet many of them never occur.
+    """
+    used = int(np.bitwise_or.reduce(x, axis=None)) if x.size else 0
+    shift = (used & -used).bit_length() - 1 if used else 0
+    x = x >> shift
+    if not x.size:
+        return SampleMap()
+    middle = int(np.median(np.abs(x)))
+    values = np.unique(x)
+    common = values[np.abs(values) <= middle].size
+    density = common / (2 * middle + 1)
+    sampled = x.size / 2 >= 8 * (2 * middle + 1)
+    worth = x.size * -np.log2(density) > 6 * values.size if density else False
+    if middle and sampled and density < 0.75 and worth and values.size <= _LIMIT:
+        return SampleMap(shift, values)
+    return SampleMap(shift)

@@ -1,0 +1,158 @@
+"""Damaged bitstreams: an error of ours or other samples, never a crash."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from haar_models import picture
+
+from haarchive.codecs.base import Bitstream
+from haarchive.codecs.errors import BitstreamError, HaarchiveError
+from haarchive.codecs.haar.image import HaarCodec
+
+HEADER = 16
+"""Bytes of the header of a picture's bitstream."""
+
+
+def flipped(bitstream: Bitstream, band: int, bit: int) -> Bitstream:
+    bands = [bytearray(b) for b in bitstream.bands]
+    bands[band][bit // 8] ^= 1 << bit % 8
+    return Bitstream(tuple(bytes(b) for b in bands))
+
+
+def survives(codec: HaarCodec, bitstream: Bitstream) -> bool:
+    """Whether damage was noticed; anything but one of our errors, or samples, fails the test."""
+    try:
+        codec.decode([bitstream])
+    except HaarchiveError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_flipped_bits_are_noticed_or_give_other_samples(tiny: HaarCodec, bits: int) -> None:
+    (bitstream,) = tiny.encode([picture(40, 48, 3, bits)])
+    rng = np.random.default_rng(0)
+    noticed = 0
+    for _ in range(60):
+        band = int(rng.integers(len(bitstream.bands)))
+        begin = 8 * HEADER if band == 0 else 0
+        noticed += survives(
+            tiny, flipped(bitstream, band, int(rng.integers(begin, 8 * len(bitstream.bands[band]))))
+        )
+    # The state at the end of a stream gives nearly all of them away.
+    assert noticed > 50
+
+
+@pytest.mark.parametrize("bit", range(8 * HEADER))
+def test_a_flipped_bit_in_the_header_is_noticed_or_gives_another_picture(tiny: HaarCodec, bit: int) -> None:
+    image = picture(20, 24)
+    (bitstream,) = tiny.encode([image])
+    if not survives(tiny, flipped(bitstream, 0, bit)):
+        assert bit // 8 in (1, 2, 4, 5)  # dtype, colour transform, depth and the unused byte
+
+
+@pytest.mark.parametrize("band", range(3))
+def test_truncated_bands_are_noticed(tiny: HaarCodec, band: int) -> None:
+    (bitstream,) = tiny.encode([picture(40, 48)])
+    data = bitstream.bands[band]
+    for length in sorted(
+        {1, 3, 4, 15, 16, 17, 20, len(data) // 2, len(data) - 2, len(data) - 1} - {len(data)}
+    ):
+        cut = Bitstream((*bitstream.bands[:band], data[:length], *bitstream.bands[band + 1 :]))
+        with pytest.raises(BitstreamError):
+            tiny.decode([cut])
+
+
+@pytest.mark.parametrize("band", range(3))
+def test_bands_that_are_too_long_are_noticed(tiny: HaarCodec, band: int) -> None:
+    (bitstream,) = tiny.encode([picture(40, 48)])
+    longer = [b + b"\0\0" if n == band else b for n, b in enumerate(bitstream.bands)]
+    with pytest.raises(BitstreamError):
+        tiny.decode([Bitstream(tuple(longer))])
+
+
+@pytest.mark.parametrize(
+    "bands", [(), (b"",), (b"\1",), (b"\1" * 15,), (b"\0" * 16,), (b"\xff" * 64,)], ids=str
+)
+def test_what_is_no_bitstream_is_refused(tiny: HaarCodec, bands: tuple[bytes, ...]) -> None:
+    with pytest.raises(BitstreamError):
+        tiny.decode([Bitstream(bands)])
+
+
+def test_noise_instead_of_bands_is_refused(tiny: HaarCodec) -> None:
+    (bitstream,) = tiny.encode([picture(40, 48)])
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        noise = [rng.bytes(len(band) & ~1) for band in bitstream.bands[1:]]
+        with pytest.raises(BitstreamError):
+            tiny.decode([Bitstream((bitstream.bands[0], *noise))])
+
+
+def test_a_newer_bitstream_is_refused_and_says_what_to_do(tiny: HaarCodec) -> None:
+    (bitstream,) = tiny.encode([picture(20, 20)])
+    newer = Bitstream((bytes([bitstream.bands[0][0] + 1]) + bitstream.bands[0][1:], *bitstream.bands[1:]))
+    with pytest.raises(BitstreamError, match="update haarchive"):
+        tiny.decode([newer])
+
+
+def test_a_damaged_size_costs_no_time_or_memory(tiny: HaarCodec) -> None:
+    (bitstream,) = tiny.encode([picture(64, 64)])
+    for byte in (7, 9, 13):  # the high bytes of planes, height and width
+        with pytest.raises(BitstreamError):
+            tiny.decode([flipped(bitstream, 0, 8 * byte + 7)])
+
+
+SCRIPT = """
+import numpy as np
+from haarchive.codecs.base import Bitstream
+from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.errors import HaarchiveError
+from haarchive.codecs.haar.image import HaarCodec
+from haar_models import picture, tiny_model
+
+@kernel
+def past_the_end(x):
+    return x[x.size]
+
+try:
+    past_the_end(np.zeros(3))
+    raise SystemExit("bounds are not checked")
+except IndexError:
+    pass
+codec = HaarCodec.load(tiny_model())
+rng = np.random.default_rng(5)
+for bits in (8, 16):
+    image = picture(18, 21, 3, bits)
+    (bitstream,) = codec.encode([image])
+    assert np.array_equal(codec.decode([bitstream])[0], image)
+    for _ in range(TRIALS):
+        bands = [bytearray(band) for band in bitstream.bands]
+        band = bands[rng.integers(len(bands))]
+        for _ in range(rng.integers(1, 4)):
+            if len(band) > 16:
+                band[rng.integers(16, len(band))] ^= 1 << int(rng.integers(8))
+        try:
+            codec.decode([Bitstream(tuple(map(bytes, bands)))])
+        except HaarchiveError:
+            pass
+print("in bounds")
+"""
+
+
+@pytest.mark.parametrize(("variable", "trials"), [("NUMBA_BOUNDSCHECK", 40), ("NUMBA_DISABLE_JIT", 3)])
+def test_damage_never_leads_out_of_bounds(variable: str, trials: int) -> None:
+    environment = os.environ | {
+        variable: "1",
+        "NUMBA_CACHE_DIR": str(Path(os.environ["NUMBA_CACHE_DIR"]) / variable.lower()),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT.replace("TRIALS", str(trials))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "in bounds\n", done.stderr[-2000:]
