@@ -23,10 +23,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
+# mypy runs where no folder is named codecs: next to one it takes that for the standard library's module.
 lint: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy -p haarchive
+	cd typings && ../$(BIN)/mypy --config-file ../pyproject.toml -p haarchive
 
 format: install
 	$(BIN)/ruff check --fix

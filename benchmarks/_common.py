@@ -97,9 +97,7 @@ class Reference:
     head: str
 
 
-def options(
-    doc: str | None, sets: Sequence[str], arguments: Sequence[str] | None = None
-) -> argparse.Namespace:
+def options(doc: str | None, sets: Sequence[str], arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line: ``data`` (Path), ``json`` (Path or None), ``limit`` (int or None), ``sets``.
 
     Exits with status 2 and one line where there is no data.
@@ -197,8 +195,7 @@ def summarise(
             "bits_per_sample": statistics.fmean(8 * m.bytes / m.samples for m in cell),
         }
         row["relative_bytes"] = {
-            reference.contender: totals[name, contender] / totals[name, reference.contender]
-            for reference in references
+            reference.contender: totals[name, contender] / totals[name, reference.contender] for reference in references
         }
         for way, seconds in (
             ("encode", [m.encode_seconds for m in cell]),

@@ -49,9 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     begin = time.monotonic()
     for folder in (ARCHIVE, OUT):
         if not _start_afresh(folder):
-            sys.stderr.write(
-                f"demo: {folder} is not of an earlier demo; it is left alone. Move it away first\n"
-            )
+            sys.stderr.write(f"demo: {folder} is not of an earlier demo; it is left alone. Move it away first\n")
             return 2
     try:
         sources = [Path(argument) for argument in arguments] or _make_sources(OUT / "originals")
@@ -134,11 +132,7 @@ def _synthesise(seconds: float = 14.0, rate: int = 44100) -> NDArray[np.int16]:
             for overtone in range(1, 14):
                 stretched = pitch * overtone * np.sqrt(1 + 2e-4 * overtone**2)
                 phase = rng.uniform(0, 2 * np.pi)
-                tone += (
-                    np.sin(2 * np.pi * stretched * t + phase)
-                    * np.exp(-t * (0.8 + 0.45 * overtone))
-                    / overtone**1.3
-                )
+                tone += np.sin(2 * np.pi * stretched * t + phase) * np.exp(-t * (0.8 + 0.45 * overtone)) / overtone**1.3
             tone *= strength * -np.expm1(-t / 0.004)
             out[-len(t) :] += tone[:, None] * (1 - pan, pan)
     room = np.convolve(rng.normal(size=frames), np.hanning(24) / 6, mode="same")
@@ -164,9 +158,7 @@ def _compare(opened: Archive, report: JobReport) -> None:
             table.add_row(escape(name), *cells)
     console.print(table)
     shared = sum(sum(one.model_bytes.values()) for one in report.sources)
-    _say(
-        f"  haarchive: all that restores the file byte for byte; once an archive, models of {shared:,} bytes"
-    )
+    _say(f"  haarchive: all that restores the file byte for byte; once an archive, models of {shared:,} bytes")
     _say("  JPEG XL, FLAC (libsndfile, level 8): the samples alone, which do not give the file back")
     _say("  –: not theirs, or coded as it came (JPEG tiles, opaque files), or too large to compare in a demo")
 
@@ -282,9 +274,7 @@ def _read_image(opened: Archive, name: str) -> None:
 def _read_region(
     opened: Archive, name: str, corner: tuple[int, int], level: int, size: tuple[int, int], file: str
 ) -> None:
-    opened[name].read_region(
-        corner, level, (1, 1)
-    )  # the archive fetches the model once, which is not counted
+    opened[name].read_region(corner, level, (1, 1))  # the archive fetches the model once, which is not counted
     source = opened[name]
     before = opened.store.stats.bytes_read
     pixels = source.read_region(corner, level, size)
@@ -308,9 +298,7 @@ def _read_span(opened: Archive, name: str, file: str) -> None:
 
 def _tell(source: ArchivedSource, before: int, file: str, what: str) -> None:
     fetched = source.store.stats.bytes_read - before
-    _say(
-        f"  {file}: {what}, of {escape(source.name)}; fetched {fetched:,} of {source.archived_bytes:,} bytes"
-    )
+    _say(f"  {file}: {what}, of {escape(source.name)}; fetched {fetched:,} of {source.archived_bytes:,} bytes")
 
 
 def _has_sound(source: ArchivedSource) -> bool:

@@ -115,17 +115,13 @@ def _spans(samples: NDArray[Any]) -> Iterator[slice]:
 def _flac(scratch: Path) -> tuple[list[Contender], tuple[Reference, Reference]]:
     if not shutil.which("flac"):
         levels = [
-            Contender(
-                f"FLAC {level} (libsndfile)", partial(_encode_sndfile, level=level / 8), _decode_sndfile
-            )
+            Contender(f"FLAC {level} (libsndfile)", partial(_encode_sndfile, level=level / 8), _decode_sndfile)
             for level in (5, 8)
         ]
         return levels, (Reference(levels[0].name, "/ FLAC 5"), Reference(levels[1].name, "/ FLAC 8"))
     plain = ["--totally-silent", "-f", "--no-padding", "--no-seektable", "--lax"]
     tools = [
-        _tool(
-            scratch / "packed.flac", name, ["flac", *level, *plain], ["flac", "-d", "--totally-silent", "-f"]
-        )
+        _tool(scratch / "packed.flac", name, ["flac", *level, *plain], ["flac", "-d", "--totally-silent", "-f"])
         for name, level in (
             ("flac -5", ["-5"]),
             ("flac -8", ["-8"]),
@@ -138,11 +134,7 @@ def _flac(scratch: Path) -> tuple[list[Contender], tuple[Reference, Reference]]:
 def _wavpack(scratch: Path) -> list[Contender]:
     if not (shutil.which("wavpack") and shutil.which("wvunpack")):
         return []
-    return [
-        _tool(
-            scratch / "packed.wv", "wavpack -hhx6", ["wavpack", "-hhx6", "-q", "-y"], ["wvunpack", "-q", "-y"]
-        )
-    ]
+    return [_tool(scratch / "packed.wv", "wavpack -hhx6", ["wavpack", "-hhx6", "-q", "-y"], ["wvunpack", "-q", "-y"])]
 
 
 def _tool(packed: Path, name: str, encode: list[str], decode: list[str]) -> Contender:
@@ -187,9 +179,7 @@ def _decode_sndfile(data: bytes, item: Item) -> NDArray[Any]:
     return _read_integers(io.BytesIO(data), item)
 
 
-def _write_sound(
-    out: io.BytesIO, samples: NDArray[Any], bits: int, rate: int, container: str, **settings: Any
-) -> None:
+def _write_sound(out: io.BytesIO, samples: NDArray[Any], bits: int, rate: int, container: str, **settings: Any) -> None:
     eight = "PCM_U8" if container == "WAV" else "PCM_S8"
     subtype = {8: eight, 16: "PCM_16", 24: "PCM_24"}[bits]
     left_justified = samples.astype(np.int32) << (32 - bits)

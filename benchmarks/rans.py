@@ -58,9 +58,7 @@ def main() -> None:
     rows = []
     for workload, index, peer in (("one table", one, categorical), ("all tables", every, laplace)):
         symbols, ideal = sample(index, rng)
-        rows += measure(
-            workload, symbols, ideal, [ours(symbols, index), peer(symbols, index)], options.rounds
-        )
+        rows += measure(workload, symbols, ideal, [ours(symbols, index), peer(symbols, index)], options.rounds)
     write(rows, as_json=options.json)
 
 

@@ -86,7 +86,7 @@ class ModelNotFoundError(ModelError, FileNotFoundError):
 
 
 class InexactDeviceError(ModelError, RuntimeError):
-    """This device does not reproduce the model's golden vectors."""
+    """The device does not reproduce the model's golden vectors."""
 
 
 class SourceError(HaarchiveError):

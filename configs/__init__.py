@@ -34,9 +34,7 @@ def resolve_config(name_or_path: str | Path, kind: str = "jobs") -> Path:
     if path.name == str(name_or_path) and preset.is_file():
         return preset
     known = ", ".join(list_configs(kind)) or "none"
-    raise FileNotFoundError(
-        f"no configuration file {str(path)!r}, and no preset of that name (presets: {known})"
-    )
+    raise FileNotFoundError(f"no configuration file {str(path)!r}, and no preset of that name (presets: {known})")
 
 
 def list_configs(kind: str = "jobs") -> list[str]:

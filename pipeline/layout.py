@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 __all__ = ["SKELETON_CHUNK", "Member", "Pieces", "Plane", "SourceLayout", "chunk_bounds"]
 
-SKELETON_CHUNK = 1 << 20
+SKELETON_CHUNK = 1 << 18
 """Bytes of skeleton coded as one chunk."""
 
 PlaneKind = Literal["bytes", "image", "audio", "tiles"]

@@ -48,9 +48,7 @@ class Installation:
 
     def run(self, *arguments: str) -> str:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COVERAGE"))}
-        done = subprocess.run(
-            arguments, cwd=self.home, env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(arguments, cwd=self.home, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -121,9 +119,7 @@ def install(home: Path, project: Path, *what: str) -> Installation:
     venv.create(home, symlinks=os.name != "nt")
     installation = Installation(home, project)
     python = installation.bin / "python"
-    site = Path(
-        installation.run(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
-    )
+    site = Path(installation.run(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     # Folders that a .pth file names are searched; .pth files in them (an editable haarchive's) do not run.
     libraries = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (site / "libraries.pth").write_text("\n".join(sorted(libraries)) + "\n")
@@ -160,11 +156,7 @@ def test_installation_has_the_command(installation: tuple[Installation, Path]) -
 
 
 def test_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
-    names = {
-        name.removeprefix("haarchive/")
-        for name in zipfile.ZipFile(wheel).namelist()
-        if ".dist-info/" not in name
-    }
+    names = {name.removeprefix("haarchive/") for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == source_files()
 
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.distributions.tables import PROBABILITY_BITS, PROBABILITY_ONE, CdfTables
 from haarchive.codecs.errors import ModelError
-from numpy.typing import NDArray
 
 __all__ = [
     "LOCATION_BITS",

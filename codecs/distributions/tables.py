@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from haarchive.codecs.distributions.jit import kernel
 from numpy.typing import ArrayLike, NDArray
+
+from haarchive.codecs.distributions.jit import kernel
 
 __all__ = ["PROBABILITY_BITS", "PROBABILITY_ONE", "CdfTables", "entry_of_slot"]
 
@@ -82,9 +83,7 @@ class CdfTables:
             raise ValueError(f"{len(rows)} tables need as many lowest symbols, not {lows.shape}")
         for index, row in enumerate(rows):
             if row.ndim != 1 or row.size == 0 or row.min() < 1 or row.sum() != PROBABILITY_ONE:
-                raise ValueError(
-                    f"table {index}: frequencies must be positive and add up to {PROBABILITY_ONE}"
-                )
+                raise ValueError(f"table {index}: frequencies must be positive and add up to {PROBABILITY_ONE}")
             if not -(1 << 31) <= lows[index] <= (1 << 31) - row.size:
                 raise ValueError(f"table {index}: its symbols, and the next one above, must fit into int32")
         starts = [np.append(0, np.cumsum(row)) for row in rows]

@@ -96,13 +96,7 @@ def _around(distances, y, x):  # type: ignore[no-untyped-def]
     """Eight times the weighted mean of the distances of six causal neighbours."""
     above = distances[y - 1]
     here = distances[y]
-    return (
-        2 * (np.int64(here[x - 1]) + above[x])
-        + above[x - 1]
-        + above[x + 1]
-        + here[x - 2]
-        + distances[y - 2, x]
-    )
+    return 2 * (np.int64(here[x - 1]) + above[x]) + above[x - 1] + above[x + 1] + here[x - 2] + distances[y - 2, x]
 
 
 @kernel
@@ -174,9 +168,7 @@ def code_band(  # type: ignore[no-untyped-def]
             octaves = level + (shift << 6) + ((by_energy[near, far] + by_prior[klass, near]) >> 10)
             scale = min(max(((octaves + 4) >> 3) + 40, 0), MAX_SCALE)
             if decoding:
-                value, state, pos = take_value(
-                    place, scale, cdf, offset, low, size, first, state, words, pos
-                )
+                value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)
                 target[y, x] = value
             else:
                 value = np.int64(target[y, x])

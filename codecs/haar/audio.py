@@ -74,7 +74,7 @@ class _Header:
         if version != _VERSION:
             raise BitstreamError(f"haar-audio bitstream version {version} is not {_VERSION}: update haarchive")
         sane = frames <= _MAX_FRAMES and frames * channels <= 1 << 32 and levels <= _most_levels(frames)
-        if not sane or not 1 <= bits <= _MAX_BITS:
+        if not sane or not 1 <= bits <= _MAX_BITS or (middle_side and channels < 2):
             raise BitstreamError("the header of a haar-audio bitstream is damaged")
         return header
 
@@ -110,15 +110,18 @@ class HaarAudioCodec(Codec):
         return cls(*load_model(cls.name, model, device))
 
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        """Encode recordings independently of each other; see `Codec.encode`."""
         return [self._encode(chunk) for chunk in chunks]
 
     def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        """Decode recordings; see `Codec.decode`. Sound has one resolution."""
         if reduce:
             raise BitstreamError("sound has one resolution: reduce must be 0")
         return [self._decode(bitstream) for bitstream in bitstreams]
 
     def _encode(self, chunk: Samples) -> Bitstream:
-        if chunk.ndim != 2 or chunk.dtype not in _DTYPES or chunk.shape[0] > _MAX_FRAMES:
+        fits = chunk.ndim == 2 and chunk.shape[0] <= _MAX_FRAMES and chunk.shape[1] < 1 << 16
+        if not fits or chunk.dtype not in _DTYPES:
             raise UnsupportedSamplesError(
                 f"haar-audio takes (frames, channels) int16 or int32, not {chunk.shape} {chunk.dtype}"
             )
@@ -177,7 +180,7 @@ class HaarAudioCodec(Codec):
         return tuple(bands)
 
     def _decode(self, bitstream: Bitstream) -> Samples:
-        header = _Header.from_bytes(bitstream.bands[0])
+        header = _Header.from_bytes(bitstream.bands[0] if bitstream.bands else b"")
         frames, channels = header.shape
         if not frames * channels:
             return np.zeros(header.shape, header.dtype)

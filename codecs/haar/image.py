@@ -15,7 +15,7 @@ flow.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -130,8 +130,8 @@ class HaarCodec(Codec):
         fits = chunk.ndim == 3 and max(chunk.shape[:2]) <= _MAX_SIDE and chunk.shape[2] <= _MAX_PLANES
         if not fits or chunk.dtype not in _DTYPES:
             raise UnsupportedSamplesError(
-                f"haar takes (H, W, C) uint8 or uint16 up to {_MAX_SIDE} a side with up to {_MAX_PLANES} planes, "
-                f"not {chunk.shape} {chunk.dtype}"
+                f"haar takes (H, W, C) uint8 or uint16 up to {_MAX_SIDE} a side with up to {_MAX_PLANES} "
+                f"planes, not {chunk.shape} {chunk.dtype}"
             )
         shape = (chunk.shape[0], chunk.shape[1], chunk.shape[2])
         bits = 8 if chunk.dtype == np.uint8 else max(8, int(chunk.max(initial=0)).bit_length())
@@ -173,11 +173,9 @@ class HaarCodec(Codec):
             reduced = (-(-height >> reduce), -(-width >> reduce), n_planes)
             return np.zeros(reduced if reduce else header.shape, header.dtype)
         if len(bitstream.bands) < header.levels + 1 - reduce:
-            raise BitstreamError(
-                f"{len(bitstream.bands)} bands are too few for a chunk of {header.levels} levels"
-            )
+            raise BitstreamError(f"{len(bitstream.bands)} bands are too few for a chunk of {header.levels} levels")
         reader = WordReader(bitstream.bands[0][_HEADER.size :])
-        x = self._coarsest(header, shapes[-1], lambda near: decode(near, reader))
+        x = self._coarsest(header, shapes[-1], _decoding(reader))
         reader.finish()
         for n in range(header.levels - reduce):
             shape, data = shapes[header.levels - 1 - n], bitstream.bands[n + 1]
@@ -218,9 +216,7 @@ class HaarCodec(Codec):
         low = merge(coarse, np.stack([b.values for b in v]), 1)
         even, odd = low[:, 0::2], low[:, 1::2]
         beside = [[b] for b in v]
-        he = self._band(
-            header, he_spec, [even, odd], no_bands, beside, (coarse.shape[1], odd_columns), direction
-        )
+        he = self._band(header, he_spec, [even, odd], no_bands, beside, (coarse.shape[1], odd_columns), direction)
         above = [[b] for b in he]
         ho = self._band(header, ho_spec, [odd, even], above, above, (odd_rows, odd_columns), direction)
         return tuple(np.stack([b.values for b in band]) for band in (v, he, ho))  # type: ignore[return-value]
@@ -278,7 +274,7 @@ def _coding(bands: list[NDArray[np.int32]], operations: OperationList) -> _Direc
     return lambda near: code(near, next(planes), operations)
 
 
-def _decoding(reader: WordReader) -> Callable[[Neighbourhood], CodedBand]:
+def _decoding(reader: WordReader) -> _Direction:
     return lambda near: decode(near, reader)
 
 

@@ -33,9 +33,7 @@ _SHIFT = 8
 _OUTPUT = 1 << 15
 
 
-def network_layers(
-    band: BandSpec, planes: int, channels: int, blocks: int, kernel: tuple[int, int]
-) -> list[ConvSpec]:
+def network_layers(band: BandSpec, planes: int, channels: int, blocks: int, kernel: tuple[int, int]) -> list[ConvSpec]:
     """The layers of one band's network."""
     inputs = (band.lows + band.details) * planes
     hidden = ConvSpec(channels, channels, kernel, _SHIFT, 0, _ACTIVATION_HIGH, residual=True)

@@ -20,7 +20,7 @@ from haarchive.codecs.haar.lifting import split
 from haarchive.codecs.haar.networks import INPUT_LIMIT, LOCATION_BITS, SCALE_STEPS, network_layers
 from haarchive.codecs.haar.taps import AUDIO_BANDS, IMAGE_BANDS, BandSpec, band_taps
 from haarchive.codecs.intnet import IntegerNetwork
-from haarchive.codecs.intnet.training import TrainableNetwork
+from haarchive.codecs.intnet.training import TrainableConv, TrainableNetwork
 
 __all__ = ["HaarFlow", "logistic_bits"]
 
@@ -80,6 +80,7 @@ class HaarFlow(nn.Module):
         for network in self.networks.values():
             assert isinstance(network, TrainableNetwork)
             head = network.layers[-1]
+            assert isinstance(head, TrainableConv)
             nn.init.constant_(head.bias[planes:], 0.0)
             head.bias.data[planes:] = _INITIAL_SCALE * SCALE_STEPS / head.bias_unit
 
@@ -113,9 +114,7 @@ class HaarFlow(nn.Module):
     def export(self) -> dict[str, IntegerNetwork]:
         """The networks by band name, as integers."""
         return {
-            name: network.export()
-            for name, network in self.networks.items()
-            if isinstance(network, TrainableNetwork)
+            name: network.export() for name, network in self.networks.items() if isinstance(network, TrainableNetwork)
         }
 
     def _steps(self, x: Tensor) -> Iterator[tuple[list[Tensor], list[Tensor], Tensor, BandSpec]]:
@@ -147,9 +146,7 @@ class HaarFlow(nn.Module):
             octaves = octaves + shift
         with torch.no_grad():
             lows, details, y = [a.float() for a in lows], [a.float() for a in details], target.float()
-            linear = torch.stack(
-                [_least_squares(band, plane, lows, details, y) for plane in range(self.planes)], 1
-            )
+            linear = torch.stack([_least_squares(band, plane, lows, details, y) for plane in range(self.planes)], 1)
             rest = y - linear
         return logistic_bits((rest - location).abs(), octaves.clamp(-5, 16)).sum()
 

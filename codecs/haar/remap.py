@@ -113,6 +113,7 @@ def find_map(x: NDArray[np.int64]) -> SampleMap:
     density = common / (2 * middle + 1)
     sampled = x.size / 2 >= 8 * (2 * middle + 1)
     worth = x.size * -np.log2(density) > 6 * values.size if density else False
-    if middle and sampled and density < 0.75 and worth and values.size <= _LIMIT:
+    codable = values.size <= _LIMIT and int(values[-1]) - int(values[0]) < 1 << 31
+    if middle and sampled and density < 0.75 and worth and codable:
         return SampleMap(shift, values)
     return SampleMap(shift)

@@ -35,9 +35,7 @@ def shipped_model(codec: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ModelNotFoundError(
-            f"the shipped model {_FILES[codec]} is missing: reinstall haarchive"
-        ) from None
+        raise ModelNotFoundError(f"the shipped model {_FILES[codec]} is missing: reinstall haarchive") from None
 
 
 def load_model(codec: str, model: bytes | None, device: str) -> tuple[dict[str, TorchNetwork], str, bytes]:

@@ -153,9 +153,7 @@ def _default_weights(band: SoundBand) -> tuple[NDArray[np.int32], NDArray[np.int
     return weights, fractions
 
 
-def _fit(
-    band: SoundBand, lines: NDArray[np.int32], values: NDArray[np.int32], s: int
-) -> tuple[NDArray[np.int32], int]:
+def _fit(band: SoundBand, lines: NDArray[np.int32], values: NDArray[np.int32], s: int) -> tuple[NDArray[np.int32], int]:
     """Weights of one segment and how many fraction bits they need."""
     begin, end = s * band.segment, min((s + 1) * band.segment, band.size)
     # Scaled down so that the sums of products stay exact in float64 (see `fit.weighted_moments`).

@@ -40,8 +40,7 @@ class OperationList:
         if need > self._start.size:
             size = max(need, 2 * self._start.size)
             self._start, self._freq = (
-                np.concatenate([a[: self.n], np.empty(size - self.n, np.uint16)])
-                for a in (self._start, self._freq)
+                np.concatenate([a[: self.n], np.empty(size - self.n, np.uint16)]) for a in (self._start, self._freq)
             )
         return self._start, self._freq, self.n
 
@@ -57,9 +56,7 @@ class OperationList:
         """Append one integer; see `values.add_value`."""
         tables = logistic_tables()
         start, freq, n = self.reserve(1)
-        self.n = add_value(
-            value, location, scale, tables.cdf, tables.offset, tables.low, tables.size, start, freq, n
-        )
+        self.n = add_value(value, location, scale, tables.cdf, tables.offset, tables.low, tables.size, start, freq, n)
 
     def add_bits(self, value: int, bits: int) -> None:
         """Append so many bits as they are; at most 15."""

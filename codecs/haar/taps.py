@@ -82,9 +82,7 @@ IMAGE_BANDS = (
         2,
         0,
         tuple(
-            _taps("low", 0, _SIDES)
-            + _taps("low", 1, [(0, 0), (0, -1), (0, 1), (-1, 0), (-1, -1), (-1, 1)])
-            + _CAUSAL
+            _taps("low", 0, _SIDES) + _taps("low", 1, [(0, 0), (0, -1), (0, 1), (-1, 0), (-1, -1), (-1, 1)]) + _CAUSAL
         ),
         _CROSS,
     ),
@@ -112,8 +110,7 @@ AUDIO_BANDS = (
         1,
         0,
         tuple(
-            _taps("low", 0, [(0, dx) for dx in range(-8, 9) if dx])
-            + _taps("self", 0, [(0, -dx) for dx in range(1, 9)])
+            _taps("low", 0, [(0, dx) for dx in range(-8, 9) if dx]) + _taps("self", 0, [(0, -dx) for dx in range(1, 9)])
         ),
         tuple((0, dx) for dx in range(-4, 5)),
     ),

@@ -108,9 +108,7 @@ class ModelFile:
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
             record = json.loads(header["__metadata__"]["haarchive"])
             if record["format"] > FORMAT:
-                raise ModelError(
-                    f"model file format {record['format']} is newer than {FORMAT}: update haarchive"
-                )
+                raise ModelError(f"model file format {record['format']} is newer than {FORMAT}: update haarchive")
             if record["format"] != _NO_DIGEST and record.pop("sha256") != _content_digest(record, tensors):
                 raise ModelError("the model file's content does not match its digest: it is damaged")
             networks = {}

@@ -128,9 +128,7 @@ class IntegerNetwork:
         cls, description: Mapping[str, Any], weights: list[NDArray[np.int32]], biases: list[NDArray[np.int32]]
     ) -> IntegerNetwork:
         """Put a network back together from `describe` and its arrays."""
-        layers = tuple(
-            ConvSpec(**{**layer, "kernel": tuple(layer["kernel"])}) for layer in description["layers"]
-        )
+        layers = tuple(ConvSpec(**{**layer, "kernel": tuple(layer["kernel"])}) for layer in description["layers"])
         return cls(
             layers,
             tuple(weights),

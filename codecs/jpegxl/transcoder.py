@@ -83,9 +83,7 @@ class JpegXLTranscoder(Codec):
         band = bitstream.bands[0]
         try:
             data = bytes(
-                imagecodecs.jpegxl_decode_jpeg(
-                    (_HEAD if band[:1] == _HEADLESS else b"") + band[1:], numthreads=1
-                )
+                imagecodecs.jpegxl_decode_jpeg((_HEAD if band[:1] == _HEADLESS else b"") + band[1:], numthreads=1)
             )
         except Exception as error:
             raise BitstreamError(f"damaged JPEG XL data: {error}") from None

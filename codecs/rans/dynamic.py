@@ -11,10 +11,11 @@ CPU can work on several symbols at once.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.rans.kernels import INITIAL_STATE, PROBABILITY_BITS, advance, begin, flush, put, slot
-from numpy.typing import NDArray
 
 __all__ = ["IntervalDecoder", "bytes_of_words", "encode_intervals", "words_of_bytes"]
 
@@ -48,14 +49,10 @@ def encode_intervals(start: NDArray[np.uint16], freq: NDArray[np.uint16], lanes:
     starts = np.ascontiguousarray(start)
     freqs = np.ascontiguousarray(freq)
     if starts.ndim != 1 or starts.shape != freqs.shape:
-        raise ValueError(
-            f"start and freq must be vectors of one length, not {starts.shape} and {freqs.shape}"
-        )
+        raise ValueError(f"start and freq must be vectors of one length, not {starts.shape} and {freqs.shape}")
     if lanes < 1:
         raise ValueError(f"there must be at least 1 lane, not {lanes}")
-    if starts.size and (
-        freqs.min() == 0 or int((starts.astype(np.uint32) + freqs).max()) > 1 << PROBABILITY_BITS
-    ):
+    if starts.size and (freqs.min() == 0 or int((starts.astype(np.uint32) + freqs).max()) > 1 << PROBABILITY_BITS):
         raise ValueError("intervals must not be empty or reach past the last slot")
     return bytes_of_words(encode_lanes(starts, freqs, starts.size, 0, lanes))
 
@@ -93,9 +90,7 @@ class IntervalDecoder:
             raise ValueError(f"there must be at least 1 lane, not {lanes}")
         self._words = words_of_bytes(data)
         if self._words.size < 2 * lanes:
-            raise BitstreamError(
-                f"{len(data)} bytes cannot hold the states of {lanes} lanes: it is truncated"
-            )
+            raise BitstreamError(f"{len(data)} bytes cannot hold the states of {lanes} lanes: it is truncated")
         self._pos = 0
         self._states: list[int] = []
         for _ in range(lanes):

@@ -17,6 +17,7 @@ All integers are int64 inside of the kernels: numba turns uint64 mixed with int6
 from __future__ import annotations
 
 import numpy as np
+
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.distributions.tables import PROBABILITY_BITS
 

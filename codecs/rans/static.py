@@ -11,6 +11,8 @@ second, third, ... symbol above the table and 1, 3, 5, ... for those below it.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.distributions.tables import PROBABILITY_ONE, CdfTables, entry_of_slot
 from haarchive.codecs.errors import BitstreamError
@@ -24,7 +26,6 @@ from haarchive.codecs.rans.kernels import (
     slot,
     take_gamma,
 )
-from numpy.typing import NDArray
 
 __all__ = ["LANES", "decode_symbols", "encode_symbols"]
 
@@ -64,9 +65,7 @@ def encode_symbols(
     index = _checked_index(table_index, tables, lanes)
     values = _as_int32(symbols)
     if values.shape != index.shape:
-        raise ValueError(
-            f"symbols and table_index must be of one length, not {values.shape} and {index.shape}"
-        )
+        raise ValueError(f"symbols and table_index must be of one length, not {values.shape} and {index.shape}")
     escapes = _count_escapes(values, index, tables.low, tables.size)
     start, freq, n = _intervals(values, index, tables.cdf, tables.offset, tables.low, tables.size, escapes)
     return bytes_of_words(encode_lanes(start, freq, values.size, n - values.size, lanes))
@@ -99,17 +98,12 @@ def decode_symbols(
     index = _checked_index(table_index, tables, lanes)
     words = words_of_bytes(data)
     if words.size < 2 * lanes:
-        raise BitstreamError(
-            f"{len(data)} bytes cannot hold the states of {lanes} lanes: the stream is truncated"
-        )
+        raise BitstreamError(f"{len(data)} bytes cannot hold the states of {lanes} lanes: the stream is truncated")
     symbols: NDArray[np.int32]
-    symbols, sound = _decode(
-        words, index, tables.cdf, tables.first, tables.offset, tables.low, tables.size, lanes
-    )
+    symbols, sound = _decode(words, index, tables.cdf, tables.first, tables.offset, tables.low, tables.size, lanes)
     if not sound:
         raise BitstreamError(
-            f"the rANS stream of {index.size} symbols ({len(data)} bytes) is damaged or was written "
-            "with other tables"
+            f"the rANS stream of {index.size} symbols ({len(data)} bytes) is damaged or was written with other tables"
         )
     return symbols
 

@@ -68,11 +68,7 @@ class StoredCodec(Codec):
         return n_bands
 
     def _encode_one(self, chunk: Samples) -> bytes:
-        if (
-            chunk.dtype.kind not in _KINDS
-            or chunk.dtype.names is not None
-            or chunk.dtype.subdtype is not None
-        ):
+        if chunk.dtype.kind not in _KINDS or chunk.dtype.names is not None or chunk.dtype.subdtype is not None:
             raise UnsupportedSamplesError(f"the stored codec does not take samples of dtype {chunk.dtype}")
         samples = np.ascontiguousarray(chunk.astype(chunk.dtype.newbyteorder("<"), copy=False))
         raw = samples.tobytes()

@@ -71,9 +71,7 @@ class ChunkReader:
         self._cached = 0
         self._lock = RLock()
 
-    def read_region(
-        self, plane: int, region: tuple[slice, ...], *, reduce: int = 0, ahead: int = 0
-    ) -> NDArray[Any]:
+    def read_region(self, plane: int, region: tuple[slice, ...], *, reduce: int = 0, ahead: int = 0) -> NDArray[Any]:
         """Read a region of a plane.
 
         Parameters
@@ -146,9 +144,7 @@ class ChunkReader:
         # A codec with fewer resolutions (a stored fallback) decodes as far as it can; we halve the rest.
         steps = {want: min(want.reduce, _resolutions(row) - 1) for want, row in rows.items()}
         codecs = {want: self._codec(row.codec, want.plane) for want, row in rows.items()}
-        streams = self._fetch(
-            {w: (row, codecs[w].bands_needed(len(row.lengths), steps[w])) for w, row in rows.items()}
-        )
+        streams = self._fetch({w: (row, codecs[w].bands_needed(len(row.lengths), steps[w])) for w, row in rows.items()})
         groups: dict[tuple[int, int], list[_Want]] = defaultdict(list)
         for want in wants:
             groups[id(codecs[want]), steps[want]].append(want)
@@ -189,9 +185,7 @@ class ChunkReader:
                 streams[want] = Bitstream(tuple(next(found) for _ in range(needed[want][1])))
         return streams
 
-    def _decode(
-        self, codec: Codec, wants: Sequence[_Want], streams: Sequence[Bitstream], reduce: int
-    ) -> list[Samples]:
+    def _decode(self, codec: Codec, wants: Sequence[_Want], streams: Sequence[Bitstream], reduce: int) -> list[Samples]:
         try:
             return codec.decode(streams, reduce=reduce)
         except ModelError:

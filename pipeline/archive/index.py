@@ -48,8 +48,7 @@ class ChunkIndex:
         lengths = index.column("band_length").combine_chunks()
         self._ends = np.cumsum(np.concatenate([[0], lengths.value_lengths().to_numpy()]), dtype=np.int64)
         self._bands = [
-            _array(index.column(name)).flatten().to_numpy()
-            for name in ("band_offset", "band_length", "band_crc")
+            _array(index.column(name)).flatten().to_numpy() for name in ("band_offset", "band_length", "band_crc")
         ]
 
     def __getitem__(self, at: tuple[int, int]) -> ChunkRow:

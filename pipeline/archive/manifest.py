@@ -23,9 +23,7 @@ __all__ = ["MANIFEST_INDEX_SCHEMA", "CodecTotals", "Manifest"]
 MANIFEST_INDEX_SCHEMA = INDEX_SCHEMA.insert(2, pa.field("shard", pa.int32()))
 """The index of a manifest: that of its shards, and which shard each chunk is in."""
 
-_PIECES_SCHEMA = pa.schema(
-    [("gap", pa.int64()), ("length", pa.int64()), ("plane", pa.int32()), ("step", pa.int64())]
-)
+_PIECES_SCHEMA = pa.schema([("gap", pa.int64()), ("length", pa.int64()), ("plane", pa.int32()), ("step", pa.int64())])
 _VERSION_KEY, _RECORD_KEY = b"haarchive.format_version", b"haarchive.record"
 _ZSTD_LEVEL = 12
 _DIGEST_FRAME = bytes.fromhex("502a4d18 20000000")
@@ -244,8 +242,7 @@ def _layout(record: Mapping[str, Any], pieces: Any) -> SourceLayout:
         kind=record["kind"],
         members=tuple(Member(path, int(size), sha256) for path, size, sha256 in record["members"]),
         planes=tuple(
-            Plane(**{**p, "shape": tuple(p["shape"]), "chunk_shape": tuple(p["chunk_shape"])})
-            for p in record["planes"]
+            Plane(**{**p, "shape": tuple(p["shape"]), "chunk_shape": tuple(p["chunk_shape"])}) for p in record["planes"]
         ),
         pieces=Pieces(np.cumsum(gap + length) - length, length, plane, np.cumsum(step)),
         attrs=record["attrs"],

@@ -66,7 +66,5 @@ class CodecCache:
                 "without it: copy it back from a replica, or from the haarchive release that shipped it"
             ) from error
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise IntegrityError(
-                f"{self._store.object_url(key)} is damaged: its SHA-256 does not match its name"
-            )
+            raise IntegrityError(f"{self._store.object_url(key)} is damaged: its SHA-256 does not match its name")
         return content

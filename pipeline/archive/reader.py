@@ -112,9 +112,7 @@ class Archive(Mapping[str, ArchivedSource]):
         except ObjectNotFoundError as error:
             raise ArchiveNotFoundError(f"the archive {self.url} has no source {name!r}") from error
         if manifest.name != name:
-            raise IntegrityError(
-                f"{self.store.object_url(key)} is the manifest of {manifest.name!r}: it was moved"
-            )
+            raise IntegrityError(f"{self.store.object_url(key)} is the manifest of {manifest.name!r}: it was moved")
         return ArchivedSource(self.store, manifest, nbytes, self._codecs, self._cache_bytes)
 
     def __iter__(self) -> Iterator[str]:

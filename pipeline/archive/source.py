@@ -197,9 +197,7 @@ class ArchivedSource:
         """
         sound = self._sound
         if not 0 <= start <= sound.frames or frames < -1:
-            raise RegionError(
-                f"{self.name} has frames 0 to {sound.frames}; cannot read {frames} from {start}"
-            )
+            raise RegionError(f"{self.name} has frames 0 to {sound.frames}; cannot read {frames} from {start}")
         stop = sound.frames if frames == -1 else min(start + frames, sound.frames)
         return sound.read(start, stop)
 
@@ -209,9 +207,7 @@ class ArchivedSource:
         """Read a region of one of ``manifest.layout.planes`` as it was coded, padding included."""
         described = self._plane(plane)
         if len(region) != len(described.shape):
-            raise RegionError(
-                f"{self.name}: plane {plane} has {len(described.shape)} axes, not {len(region)}"
-            )
+            raise RegionError(f"{self.name}: plane {plane} has {len(described.shape)} axes, not {len(region)}")
         bounds = [s.indices(n) for s, n in zip(region, described.shape, strict=True)]
         if any(step != 1 for _, _, step in bounds):
             raise RegionError(f"{self.name}: regions are read without steps")
@@ -267,9 +263,7 @@ class ArchivedSource:
             If `out` cannot be written.
         """
         path = Path(out)
-        write_members(
-            self.manifest.layout, self._read_range, path, overwrite=overwrite, advanced=progress or _ignore
-        )
+        write_members(self.manifest.layout, self._read_range, path, overwrite=overwrite, advanced=progress or _ignore)
         return path
 
     def verify(self, *, deep: bool = False, progress: Callable[[int], None] | None = None) -> VerifyReport:
@@ -319,9 +313,7 @@ class ArchivedSource:
     def _read_pixels(self, plane: int, rows: slice, columns: slice, reduce: int) -> NDArray[Any]:
         described = self._plane(plane)
         if described.kind == "image":
-            return self._chunks.read_region(
-                plane, (rows, columns, slice(0, described.shape[2])), reduce=reduce
-            )
+            return self._chunks.read_region(plane, (rows, columns, slice(0, described.shape[2])), reduce=reduce)
         if plane not in self._tiles:
             self._tiles[plane] = TiffTiles(self.open(), described, self._prefetch)
         return self._tiles[plane].read(rows, columns)

@@ -49,9 +49,7 @@ class TiffTiles:
         except HaarchiveError:
             raise
         except Exception as error:  # whatever tifffile raises on tags that were broken in the source
-            raise RegionError(
-                f"page {plane.attrs.get('page')}: its pixels cannot be read: {error}"
-            ) from error
+            raise RegionError(f"page {plane.attrs.get('page')}: its pixels cannot be read: {error}") from error
         self.channels = int(self._page.samplesperpixel)
         self._planar = int(self._page.planarconfig) == 2 and self.channels > 1
 

@@ -83,14 +83,10 @@ def verify_objects(
             problems.append(f"{manifest.name}: the shard {url} is damaged: its SHA-256 does not match")
         for plane, chunk in by_shard[number].tolist():
             row = index[plane, chunk]
-            for band, (offset, length, crc) in enumerate(
-                zip(row.offsets, row.lengths, row.crcs, strict=True)
-            ):
+            for band, (offset, length, crc) in enumerate(zip(row.offsets, row.lengths, row.crcs, strict=True)):
                 block = data[offset : offset + length]
                 if (len(block) != length or crc32c(block) != crc) and len(problems) < _MOST_PROBLEMS:
-                    problems.append(
-                        f"{manifest.name}: chunk {chunk} of plane {plane}: band {band} in {url} is damaged"
-                    )
+                    problems.append(f"{manifest.name}: chunk {chunk} of plane {plane}: band {band} in {url} is damaged")
         advanced(len(data))
     for sha256 in sorted(set(manifest.models.values())):
         try:

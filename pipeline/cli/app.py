@@ -13,6 +13,7 @@ from haarchive.codecs.errors import ConfigError, HaarchiveError
 from haarchive.pipeline.cli.archiving import archive_command
 from haarchive.pipeline.cli.reading import inspect_command, restore_command, verify_command
 from haarchive.pipeline.cli.tiles import tile_command
+from haarchive.pipeline.cli.training import train_command
 
 __all__ = ["app", "main"]
 
@@ -58,9 +59,7 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show debug logs, and tracebacks of errors.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show debug logs, and tracebacks of errors.")] = False,
 ) -> None:
     """Take the options that all commands share."""
     if debug:
@@ -73,6 +72,7 @@ app.command("inspect", no_args_is_help=True)(inspect_command)
 app.command("verify", no_args_is_help=True)(verify_command)
 app.command("restore", no_args_is_help=True)(restore_command)
 app.command("tile", no_args_is_help=True)(tile_command)
+app.command("train", no_args_is_help=True)(train_command)
 
 
 def main() -> None:

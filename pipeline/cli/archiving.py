@@ -24,9 +24,7 @@ def archive_command(
         str,
         typer.Argument(metavar="ARCHIVE", help="A folder or s3://bucket/prefix; made if it is not there."),
     ],
-    config: Annotated[
-        str, typer.Option("--config", "-c", help="A YAML file, or a preset: local, gpu.")
-    ] = "local",
+    config: Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a preset: local, gpu.")] = "local",
     guarantee: Annotated[
         _Guarantee | None,
         typer.Option(help="file-exact gives back every byte; sample-exact every sample, in a new container."),
@@ -55,9 +53,7 @@ def archive_command(
     if local and ray:
         raise typer.BadParameter("--local and --ray exclude each other")
     if Path(url).is_file():
-        raise typer.BadParameter(
-            f"the last argument is the archive, and {url} is a file", param_hint="ARCHIVE"
-        )
+        raise typer.BadParameter(f"the last argument is the archive, and {url} is a file", param_hint="ARCHIVE")
     settings = load_config(config, guarantee=guarantee.value if guarantee else None, device=device)
     with Screen(as_json=as_json, quiet=quiet, verb="archiving") as screen:
         report = archive(

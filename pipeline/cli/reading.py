@@ -42,9 +42,7 @@ def inspect_command(url: _Url, as_json: _Json = False) -> None:
 
 def verify_command(
     url: _Url,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Decode everything and compare with the original.")
-    ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode everything and compare with the original.")] = False,
     device: _Device = "cpu",
     as_json: _Json = False,
     quiet: _Quiet = False,
@@ -129,9 +127,7 @@ def _description(source: ArchivedSource) -> list[str]:
         f"  kind       {_kind(source)}",
         f"  guarantee  {manifest.guarantee}",
     ]
-    lines += [
-        f"  {name:<10} {layout.attrs[name]}" for name in ("note", "mpp", "vendor") if layout.attrs.get(name)
-    ]
+    lines += [f"  {name:<10} {layout.attrs[name]}" for name in ("note", "mpp", "vendor") if layout.attrs.get(name)]
     for number, level in enumerate(source.levels):
         made = ", from the codec's coarse bands" if level.reduce else ""
         lines.append(f"  level {number}    {level.width} x {level.height}, 1/{level.downsample:g}{made}")
@@ -141,9 +137,7 @@ def _description(source: ArchivedSource) -> list[str]:
     for number, plane in enumerate(layout.planes):
         what = "skeleton" if number == 0 else plane.kind
         shape = " x ".join(str(extent) for extent in plane.shape)
-        lines.append(
-            f"  plane {number}    {what} {shape} {plane.dtype}, {plane.n_chunks} chunks for {plane.codec}"
-        )
+        lines.append(f"  plane {number}    {what} {shape} {plane.dtype}, {plane.n_chunks} chunks for {plane.codec}")
     for name, totals in manifest.codec_totals().items():
         sizes = _sizes(totals.raw_bytes, totals.bytes)
         lines.append(f"  codec      {name}: {totals.chunks} chunks, {sizes}")

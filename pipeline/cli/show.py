@@ -123,9 +123,7 @@ def _sentence(report: SourceReport) -> str:
             text = f"{human_bytes(report.bytes)} -> {human_bytes(report.archived_bytes)}{percent}"
             text += f", {report.guarantee}, {codecs or 'empty'}, {report.seconds:.1f} s"
             if report.model_bytes:
-                text += (
-                    f" (and once for the archive: models, {human_bytes(sum(report.model_bytes.values()))})"
-                )
+                text += f" (and once for the archive: models, {human_bytes(sum(report.model_bytes.values()))})"
         case "restored":
             text = f"{human_bytes(report.bytes)} restored to {report.path}, {report.seconds:.1f} s"
         case "verified":

@@ -25,9 +25,7 @@ _MOST_PIXELS = 1 << 28
 
 def tile_command(
     url: Annotated[str, typer.Argument(metavar="SOURCE", help="A source in an archive: ARCHIVE/NAME.")],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="File to write: .png, .tif; for sound .wav, .flac.")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .png, .tif; for sound .wav, .flac.")],
     level: Annotated[int, typer.Option(help="Resolution level; see inspect.")] = 0,
     region: Annotated[
         str | None,
@@ -39,18 +37,14 @@ def tile_command(
     ] = None,
     span: Annotated[
         str | None,
-        typer.Option(
-            metavar="START,SECONDS", help="START is [[HH:]MM:]SS[.fraction]. Without it, all of it."
-        ),
+        typer.Option(metavar="START,SECONDS", help="START is [[HH:]MM:]SS[.fraction]. Without it, all of it."),
     ] = None,
     associated: Annotated[
         str | None, typer.Option(metavar="NAME", help="An image beside the pyramid: label, macro, thumbnail.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it is there.")] = False,
     device: Annotated[str, typer.Option(help="Torch device of the codecs: cpu, cuda.")] = "cpu",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object about what was written.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object about what was written.")] = False,
 ) -> None:
     """Read a region of an image, or a span of sound, without unpacking the rest.
 
@@ -89,9 +83,7 @@ def tile_command(
     fetched = source.store.stats.bytes_read - before
     if as_json:
         shape = list(samples.shape)
-        print_json(
-            {"source": source.name, "path": str(out), "shape": shape, **facts, "fetched_bytes": fetched}
-        )
+        print_json({"source": source.name, "path": str(out), "shape": shape, **facts, "fetched_bytes": fetched})
 
 
 def parse_region(text: str) -> tuple[int, int, int, int]:
@@ -107,9 +99,7 @@ def parse_region(text: str) -> tuple[int, int, int, int]:
     try:
         x, y, width, height = (int(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(
-            f"--region {text!r}: write X,Y,W,H in whole pixels, such as 1024,2048,512,512"
-        ) from None
+        raise ConfigError(f"--region {text!r}: write X,Y,W,H in whole pixels, such as 1024,2048,512,512") from None
     if width < 1 or height < 1:
         raise ConfigError(f"--region {text!r}: width and height must be at least 1")
     return x, y, width, height
@@ -143,9 +133,7 @@ def _read_image(
             raise RegionError(f"{source.name} has no associated image {associated!r}; it has {names}")
         return source.associated_images[associated], {"associated": associated}
     if not source.levels:
-        raise RegionError(
-            f"{source.name} holds no image whose pixels can be read; write .wav or .flac for sound"
-        )
+        raise RegionError(f"{source.name} holds no image whose pixels can be read; write .wav or .flac for sound")
     if not 0 <= level < len(source.levels):
         raise RegionError(f"{source.name} has levels 0 to {len(source.levels) - 1}, not {level}")
     x, y, width, height = area or (0, 0, *source.level_dimensions[level])
@@ -155,9 +143,7 @@ def _read_image(
     return pixels, {"level": level, "region": [x, y, width, height]}
 
 
-def _read_sound(
-    source: ArchivedSource, times: tuple[Decimal, Decimal] | None
-) -> tuple[NDArray[Any], dict[str, Any]]:
+def _read_sound(source: ArchivedSource, times: tuple[Decimal, Decimal] | None) -> tuple[NDArray[Any], dict[str, Any]]:
     from haarchive.codecs.errors import RegionError
 
     start, frames = 0, -1

@@ -94,9 +94,7 @@ def archive(
     for report in run(refs, writer, config, models, progress):
         new = sorted(set(report.models.values()) - seen)
         seen.update(new)
-        report = replace(
-            report, model_bytes={sha256: writer.store.head(model_key(sha256)) or 0 for sha256 in new}
-        )
+        report = replace(report, model_bytes={sha256: writer.store.head(model_key(sha256)) or 0 for sha256 in new})
         progress.finished(report)
         reports.append(report)
     order = {ref.name: number for number, ref in enumerate(refs)}
@@ -128,14 +126,10 @@ def _lies_in_archive(ref: SourceRef, writer: ArchiveWriter) -> bool:
     return root is not None and Path(ref.path).resolve().is_relative_to(root.resolve())
 
 
-def _wants_ray(
-    engine: Engine, refs: Sequence[SourceRef], writer: ArchiveWriter, config: ArchiveConfig
-) -> bool:
+def _wants_ray(engine: Engine, refs: Sequence[SourceRef], writer: ArchiveWriter, config: ArchiveConfig) -> bool:
     in_memory = writer.url.startswith("memory://")
     if engine == "ray" and in_memory:
-        raise ConfigError(
-            f"{writer.url}: other processes cannot see this memory; archive to a folder or a bucket"
-        )
+        raise ConfigError(f"{writer.url}: other processes cannot see this memory; archive to a folder or a bucket")
     if engine != "auto":
         return engine == "ray"
     return not in_memory and sum(_size(ref.path) for ref in refs) >= config.ray_from_bytes
@@ -157,7 +151,5 @@ def _read_models(config: ArchiveConfig) -> dict[str, bytes]:
         try:
             models[name] = path.read_bytes()
         except OSError as error:
-            raise ModelNotFoundError(
-                f"{path}: the model for {name!r} cannot be read: {error.strerror}"
-            ) from error
+            raise ModelNotFoundError(f"{path}: the model for {name!r} cannot be read: {error.strerror}") from error
     return models

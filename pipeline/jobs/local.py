@@ -91,17 +91,13 @@ class _Worker:
             return Failure(task.source, task.index, "not tried, as another shard failed")
         try:
             chunks = read(task, scanned)
-            encoded, models = self._encoder.encode(
-                task, scanned.layout.planes, chunks, self._progress.advanced
-            )
+            encoded, models = self._encoder.encode(task, scanned.layout.planes, chunks, self._progress.advanced)
             return write(self._writer, task, encoded, models)
         except Exception as error:
             return Failure(task.source, task.index, explain(error))
 
 
-def _collect(
-    pending: _Pending, ledger: Ledger[ScannedSource], writer: ArchiveWriter
-) -> Iterator[SourceReport]:
+def _collect(pending: _Pending, ledger: Ledger[ScannedSource], writer: ArchiveWriter) -> Iterator[SourceReport]:
     """Wait for a shard, and conclude the sources that are complete with it."""
     done, still = wait(pending, return_when=FIRST_COMPLETED)
     pending.clear()

@@ -32,9 +32,7 @@ periodic samples, which level 1 compresses by 25 and more."""
 _Made = TypeVar("_Made")
 
 
-def encode_proven(
-    codec: Codec, plane: int, chunk_ids: Sequence[int], chunks: Sequence[Samples]
-) -> list[EncodedChunk]:
+def encode_proven(codec: Codec, plane: int, chunk_ids: Sequence[int], chunks: Sequence[Samples]) -> list[EncodedChunk]:
     """Encode the chunks of one plane and prove that each can be decoded.
 
     Each chunk goes to `codec`, is decoded again and compared bit for bit. Where the codec refuses the
@@ -127,15 +125,11 @@ def _stored_is_smaller(samples: Samples, nbytes: int) -> bool:
 def _store(samples: Samples, plane: int, chunk_id: int) -> Bitstream:
     stream = _STORED.encode([samples])[0]
     if not same_samples(samples, _STORED.decode([stream])[0]):
-        raise CodecError(
-            f"plane {plane}, chunk {chunk_id}: stored samples do not come back; do not trust this machine"
-        )
+        raise CodecError(f"plane {plane}, chunk {chunk_id}: stored samples do not come back; do not trust this machine")
     return stream
 
 
-def _batched(
-    function: Callable[[Sequence[Any]], Sequence[_Made]], items: Sequence[Any]
-) -> list[_Made | Exception]:
+def _batched(function: Callable[[Sequence[Any]], Sequence[_Made]], items: Sequence[Any]) -> list[_Made | Exception]:
     """`function(items)`; where it fails, one call an item, so that one bad chunk costs its batch nothing."""
     try:
         return list(function(items)) if items else []

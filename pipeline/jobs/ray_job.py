@@ -153,9 +153,7 @@ def _outcomes(
             batch_format="pyarrow",
             num_cpus=None if on_gpu else config.num_cpus,
             num_gpus=config.num_gpus if on_gpu else None,
-            compute=ray.data.ActorPoolStrategy(
-                min_size=min(config.min_size, len(rows)), max_size=config.max_size
-            ),
+            compute=ray.data.ActorPoolStrategy(min_size=min(config.min_size, len(rows)), max_size=config.max_size),
             fn_constructor_kwargs=given,
         )
         .map_batches(_write, batch_size=1, batch_format="pyarrow", num_cpus=0.25, fn_kwargs=given)
@@ -181,9 +179,7 @@ class _Commits:
         if len(self._pending) >= _COMMITS:
             yield self._next()
         # The scanned source is a reference; only as an argument of its own does Ray resolve it.
-        future = self._conclude.remote(
-            settled.source, settled.key, settled.written, settled.error, self._shared
-        )
+        future = self._conclude.remote(settled.source, settled.key, settled.written, settled.error, self._shared)
         self._pending[future] = settled.source
 
     def rest(self) -> Iterator[SourceReport]:
@@ -219,9 +215,7 @@ class _Attempts:
 # Below: what runs on workers. Tables have one row: source, task, payload. A `Failure` passes through.
 
 
-def _scan(
-    ref: SourceRef, shared: _Shared
-) -> tuple[SourceReport | tuple[ShardTask, ...], ScannedSource | None]:
+def _scan(ref: SourceRef, shared: _Shared) -> tuple[SourceReport | tuple[ShardTask, ...], ScannedSource | None]:
     """The plan, for the driver, and the source, for the workers."""
     found = begin(ref, _writer(shared.url), shared.config)
     return (found, None) if isinstance(found, SourceReport) else (found.tasks, found)

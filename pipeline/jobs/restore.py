@@ -139,8 +139,7 @@ def _run(opened: Archive | ArchivedSource, work: _Job, threads: int | None, prog
     stoppable = Stoppable(progress)
     with ThreadPoolExecutor(threads or min(_THREADS, os.cpu_count() or 1)) as pool:
         futures = [
-            pool.submit(_attempt, name, partial(opened.__getitem__, name), work, stoppable)
-            for name in opened.sources()
+            pool.submit(_attempt, name, partial(opened.__getitem__, name), work, stoppable) for name in opened.sources()
         ]
         try:
             for future in as_completed(futures):

@@ -172,14 +172,10 @@ class Encoder:
         """Put the codec's model into the archive, once; returns its digest."""
         content, digest = codec.model, codec.model_digest
         if content is None or digest is None:
-            raise ModelError(
-                f"codec {codec.name!r} does not give the content of its model; it cannot be archived"
-            )
+            raise ModelError(f"codec {codec.name!r} does not give the content of its model; it cannot be archived")
         if digest not in self._kept:
             if self._writer.put_model(content) != digest:
-                raise ModelError(
-                    f"codec {codec.name!r}: the content of its model is not what its digest says"
-                )
+                raise ModelError(f"codec {codec.name!r}: the content of its model is not what its digest says")
             self._kept.add(digest)
         return digest
 
@@ -193,9 +189,7 @@ def write(
     return WrittenShard(task.source, task.index, shard.ref, shard.index, models)
 
 
-def finish(
-    writer: ArchiveWriter, scanned: ScannedSource, written: Sequence[WrittenShard]
-) -> tuple[Manifest, int]:
+def finish(writer: ArchiveWriter, scanned: ScannedSource, written: Sequence[WrittenShard]) -> tuple[Manifest, int]:
     """Commit a source whose shards are all written, if it is still what was scanned.
 
     Returns

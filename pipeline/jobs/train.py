@@ -168,9 +168,7 @@ def _validate(flows: torch.nn.ModuleList, corpus: Corpus, device: str) -> dict[s
     return result
 
 
-def _save(
-    path: Path, config: TrainConfig, flows: torch.nn.Module, optimiser: torch.optim.Optimizer, step: int
-) -> None:
+def _save(path: Path, config: TrainConfig, flows: torch.nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
     partial = path.with_suffix(".partial")
     state: dict[str, Any] = {
         "config": config.model_dump_json(),

@@ -38,9 +38,7 @@ class Corpus:
         ]
         self.folders = [(name, arrays) for name, arrays in self.folders if arrays]
         if not self.folders:
-            raise ConfigError(
-                f"none of {', '.join(name for name, _ in folders)} has a file as large as a crop"
-            )
+            raise ConfigError(f"none of {', '.join(name for name, _ in folders)} has a file as large as a crop")
 
     def batch(self, rng: np.random.Generator, planes: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Draw augmented examples.

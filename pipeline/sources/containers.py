@@ -103,9 +103,7 @@ def big_tiff(order: str, pages: Sequence[Page]) -> Container:
         position += 16 + 20 * (len(counts) + 1) + sum(_aligned(n) for n in counts if n > 8)
     pixels = _aligned(position, 16)
 
-    skeleton = bytearray(
-        struct.pack(f"{order}2sHHHQ", b"II" if order == "<" else b"MM", 43, 8, 0, directories[0])
-    )
+    skeleton = bytearray(struct.pack(f"{order}2sHHHQ", b"II" if order == "<" else b"MM", 43, 8, 0, directories[0]))
     scans, end = [], pixels
     main_chain = [number for number, page in enumerate(pages) if page.parent is None]
     following = dict(pairwise(main_chain))

@@ -40,9 +40,7 @@ class SampleExactSource(Source):
     member is that container, and ``attrs["original"]`` says what the file was.
     """
 
-    def __init__(
-        self, ref: SourceRef, files: SourceBytes, layout: SourceLayout | None, scanner: Scanner
-    ) -> None:
+    def __init__(self, ref: SourceRef, files: SourceBytes, layout: SourceLayout | None, scanner: Scanner) -> None:
         super().__init__(ref, layout)
         self._files = files
         self._scanner = scanner

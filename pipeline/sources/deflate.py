@@ -83,9 +83,7 @@ def deflate(raw: bytes, recipe: Mapping[str, Any], container: str = "zlib") -> b
         If this Python's zlib is a fork that compresses differently.
     """
     _ensure_classic_zlib()
-    stream = zlib.compressobj(
-        recipe["level"], zlib.DEFLATED, -recipe["window"], recipe["memory"], recipe["strategy"]
-    )
+    stream = zlib.compressobj(recipe["level"], zlib.DEFLATED, -recipe["window"], recipe["memory"], recipe["strategy"])
     body = stream.compress(raw) + stream.flush()
     return bytes.fromhex(recipe["head"]) + body + _checksum(raw, container)
 

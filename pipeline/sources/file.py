@@ -67,15 +67,9 @@ class FileSource(Source):
             if segment not in self._places_of(plane):
                 continue
             bounds = packer.bounds(segment)
-            both = [
-                slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(region, bounds, strict=True)
-            ]
-            target = tuple(
-                slice(s.start - r.start, s.stop - r.start) for s, r in zip(both, region, strict=True)
-            )
-            origin = tuple(
-                slice(s.start - b.start, s.stop - b.start) for s, b in zip(both, bounds, strict=True)
-            )
+            both = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(region, bounds, strict=True)]
+            target = tuple(slice(s.start - r.start, s.stop - r.start) for s, r in zip(both, region, strict=True))
+            origin = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(both, bounds, strict=True))
             samples[target] = self._read_segment(plane, segment)[origin]
         return samples
 

@@ -41,9 +41,7 @@ def open_bytes(path: str) -> BinaryIO:
     """
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise SourceUnreadableError(
-                f"{path}: not a regular file; archive the files it stands for instead"
-            )
+            raise SourceUnreadableError(f"{path}: not a regular file; archive the files it stands for instead")
         return Path(path).open("rb")
     except FileNotFoundError:
         raise SourceNotFoundError(f"{path}: no such file") from None
@@ -97,9 +95,7 @@ class SourceBytes:
         while length:
             member = bisect_right(self.starts, start) - 1
             if member >= len(self._files):
-                raise SourceChangedError(
-                    f"{self._files[-1]}: ends before byte {start}; it was cut while being read"
-                )
+                raise SourceChangedError(f"{self._files[-1]}: ends before byte {start}; it was cut while being read")
             take = min(length, self.starts[member + 1] - start)
             parts.append(self._read_member(member, start - self.starts[member], take))
             start, length = start + take, length - take
@@ -136,13 +132,9 @@ class SourceBytes:
         """
         for index, (file, was) in enumerate(zip(self._files, self._stats, strict=True)):
             if _stat(file) != was:
-                raise SourceChangedError(
-                    f"{file}: changed while it was being archived; archive it again at rest"
-                )
+                raise SourceChangedError(f"{file}: changed while it was being archived; archive it again at rest")
             if (was[0], self._sha256(index)) != (members[index].size, members[index].sha256):
-                raise SourceChangedError(
-                    f"{file}: its content is no longer what was archived; archive it again"
-                )
+                raise SourceChangedError(f"{file}: its content is no longer what was archived; archive it again")
 
     def close(self) -> None:
         """Close the open member, if any."""
@@ -164,9 +156,7 @@ class SourceBytes:
             file.seek(start)
             data = file.read(length)
         except OSError as error:
-            raise SourceUnreadableError(
-                f"{self._files[member]}: cannot be read at byte {start}: {error}"
-            ) from error
+            raise SourceUnreadableError(f"{self._files[member]}: cannot be read at byte {start}: {error}") from error
         if len(data) != length:
             raise SourceChangedError(
                 f"{self._files[member]}: ends at byte {start + len(data)} where it had {self.sizes[member]};"

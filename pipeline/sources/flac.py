@@ -53,9 +53,7 @@ def convert_flac(ref: SourceRef, files: SourceBytes) -> Conversion | None:
     def read(_: int, region: tuple[slice, ...]) -> NDArray[Any]:
         return _read_frames(ref, files, plane, region[0].start, region[0].stop)[:, region[1]]
 
-    return (
-        Conversion(".wav", wav(plane, bits), read, {}) if _is_sound(ref, files, plane, head[26:42]) else None
-    )
+    return Conversion(".wav", wav(plane, bits), read, {}) if _is_sound(ref, files, plane, head[26:42]) else None
 
 
 def _is_sound(ref: SourceRef, files: SourceBytes, plane: Plane, md5: bytes) -> bool:

@@ -19,9 +19,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WAVE = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 
 
-def open_source(
-    ref: SourceRef, *, guarantee: str = "file-exact", layout: SourceLayout | None = None
-) -> Source:
+def open_source(ref: SourceRef, *, guarantee: str = "file-exact", layout: SourceLayout | None = None) -> Source:
     """Open a source.
 
     Parameters

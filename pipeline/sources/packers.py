@@ -94,9 +94,7 @@ def get_packer(plane: Plane) -> Packer:
 
             return PngPacker(plane)
         case _:
-            raise SchemaVersionError(
-                f"no packer is named {name!r}; a newer haarchive may have it: upgrade it"
-            )
+            raise SchemaVersionError(f"no packer is named {name!r}; a newer haarchive may have it: upgrade it")
 
 
 class IdentityPacker(Packer):

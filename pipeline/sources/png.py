@@ -123,9 +123,7 @@ def scan_png(files: SourceBytes, *, prove: bool = True) -> Scan:
     shape = (height, width, _CHANNELS[colour])
     n_bytes = height * width * shape[2] * depth // 8
     if n_bytes > _MAX_PIXELS_BYTES:
-        return scan_verbatim(
-            "a PNG of more than 1 GiB of pixels, which are one piece and must fit in memory", "png"
-        )
+        return scan_verbatim("a PNG of more than 1 GiB of pixels, which are one piece and must fit in memory", "png")
     if found.stop - found.start < _DRAWN * n_bytes:
         return scan_verbatim("deflate packs this picture better than a flow would", "png")
     plane = Plane(

@@ -61,9 +61,7 @@ def prove_segments(
     return None
 
 
-def _likely_recipes(
-    files: SourceBytes, plane: Plane, where: Sequence[tuple[int, int, int]]
-) -> list[dict[str, Any]]:
+def _likely_recipes(files: SourceBytes, plane: Plane, where: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
     """What to add to the plane's packer: the recipes that make its largest segments, best first."""
     name = plane.packer["name"]
     if name == "raw":
@@ -85,9 +83,7 @@ def _likely_recipes(
     return [{"recipe": recipe} for count, recipe in ranked if count == ranked[0][0]]
 
 
-def _reproduced(
-    files: SourceBytes, packer: Packer, where: Sequence[tuple[int, int, int]]
-) -> NDArray[np.bool_] | None:
+def _reproduced(files: SourceBytes, packer: Packer, where: Sequence[tuple[int, int, int]]) -> NDArray[np.bool_] | None:
     """Which segments the packer reproduces; None as soon as too many are not."""
     allowed = int(MAX_ASIDE * len(where))
     proven = np.ones(len(where), np.bool_)

@@ -57,9 +57,7 @@ def make_layout(name: str, members: tuple[Member, ...], scan: Scan) -> SourceLay
     offset = _joined([p.offset for p in scan.planes])
     length = _joined([p.length for p in scan.planes])
     segment = _joined([p.segment for p in scan.planes])
-    plane = np.repeat(np.arange(1, len(scan.planes) + 1), [len(p.offset) for p in scan.planes]).astype(
-        np.int32
-    )
+    plane = np.repeat(np.arange(1, len(scan.planes) + 1), [len(p.offset) for p in scan.planes]).astype(np.int32)
 
     inside = (offset >= 0) & (length > 0) & (length <= size) & (offset <= size - length)
     order = np.flatnonzero(inside)

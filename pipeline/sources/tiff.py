@@ -105,9 +105,7 @@ def scan_tiff(files: SourceBytes, *, prove: bool = True) -> Scan:
     for index, page, _ in pages:
         role = roles.get(page.offset, {"associated": f"ifd-{index}"})
         try:
-            found = _scan_page(
-                files, page, {**role, "page": {"index": index, "ifd": int(page.offset)}}, prove
-            )
+            found = _scan_page(files, page, {**role, "page": {"index": index, "ifd": int(page.offset)}}, prove)
         except (SourceFormatError, ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
             notes.append(f"page {index} is malformed and kept verbatim: {error}")
             continue
@@ -162,9 +160,7 @@ def _grid(page: Any) -> _Grid:
     cols = int(page.tilewidth) if tiled else width
     rows = rows if tiled else max(1, min(rows, height))
     if min(height, width, channels, rows, cols) < 1:
-        raise SourceFormatError(
-            f"a picture of {height} x {width} x {channels} in segments of {rows} x {cols}"
-        )
+        raise SourceFormatError(f"a picture of {height} x {width} x {channels} in segments of {rows} x {cols}")
     return _Grid(height, width, channels, rows, cols, tiled, int(page.planarconfig) == 2 and channels > 1)
 
 

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.scan import PlaneScan
 
-__all__ = ["MAX_SEGMENT", "opaque_tiles"]
+__all__ = ["MAX_SEGMENT", "SMALL_SEGMENT", "opaque_tiles"]
 
 MAX_SEGMENT = 64 << 20
 """The largest segment, in bytes as stored, that is held in memory as one chunk."""
+
+SMALL_SEGMENT = 64 << 10
+"""Segments that are stored as they are get chunks of their own from this mean size, in bytes, on."""
 
 
 def opaque_tiles(
@@ -37,11 +40,14 @@ def opaque_tiles(
     Returns
     -------
     PlaneScan or None
-        None where no segment is left.
+        None where no segment is left. The plane has no chunks, and its bytes stay in the skeleton, where the
+        segments are so small that an index entry for each would make the archive larger than the source.
     """
     kept = (length > 0) & (length <= MAX_SEGMENT) & (offset >= 0) & (offset <= size - length)
     if not kept.any():
         return None
+    if codec == "stored" and length[kept].mean() < SMALL_SEGMENT:
+        kept &= False
     plane = Plane(
         kind="tiles",
         shape=(int(kept.sum()),),

@@ -108,11 +108,7 @@ def _places(files: SourceBytes, array: ZarrArray) -> dict[tuple[int, ...], Place
         if position is None:
             continue
         start, size = files.starts[index], files.sizes[index]
-        inner = (
-            _shard_entries(files, array, start, size)
-            if array.sharded
-            else [((0,) * len(position), start, size)]
-        )
+        inner = _shard_entries(files, array, start, size) if array.sharded else [((0,) * len(position), start, size)]
         per_shard = [s // c for s, c in zip(array.shards, array.chunks, strict=True)]
         for within, offset, length in inner:
             chunk = tuple(p * n + w for p, n, w in zip(position, per_shard, within, strict=True))
@@ -137,9 +133,7 @@ def _shard_entries(
             yield tuple(map(int, np.unravel_index(number, per_shard))), start + offset, count
 
 
-def _image_planes(
-    files: SourceBytes, array: ZarrArray, places: dict[tuple[int, ...], Place]
-) -> list[PlaneScan] | None:
+def _image_planes(files: SourceBytes, array: ZarrArray, places: dict[tuple[int, ...], Place]) -> list[PlaneScan] | None:
     """One plane for each picture of the array, None where its chunks are none that we can make again."""
     axes = _picture_axes(array)
     dtypes = _FLOW_DTYPES + (_STORED_DTYPES if array.codec == "raw" else ())
@@ -163,11 +157,7 @@ def _image_planes(
         codec="haar" if array.dtype in _FLOW_DTYPES else "stored",
         packer={
             "name": "raw" if array.codec == "raw" else "deflate",
-            **(
-                {}
-                if array.codec == "raw"
-                else {"container": "zlib" if array.codec == "zlib" else "gzip-body"}
-            ),
+            **({} if array.codec == "raw" else {"container": "zlib" if array.codec == "zlib" else "gzip-body"}),
             "rows": array.chunks[y],
             "cols": array.chunks[x],
             "grid": [ny, nx],
@@ -189,9 +179,7 @@ def _image_planes(
     return found
 
 
-def _picture(
-    files: SourceBytes, array: ZarrArray, plane: Plane, chunks: dict[int, Place]
-) -> PlaneScan | None:
+def _picture(files: SourceBytes, array: ZarrArray, plane: Plane, chunks: dict[int, Place]) -> PlaneScan | None:
     segment = np.array(sorted(chunks), np.int64)
     offset, length = np.array([chunks[s] for s in segment.tolist()], np.int64).T
     if array.codec == "raw":
@@ -240,9 +228,7 @@ def _with_roles(found: list[PlaneScan], home: str, level: int | None) -> Iterato
         if scan.plane.kind == "image":
             position = "-".join(map(str, attrs.pop("position")))
             name = "-".join(filter(None, (home.replace("/", "-"), position)))
-            attrs |= (
-                {"level": level} if level is not None and number == 0 else {"associated": name or "array"}
-            )
+            attrs |= {"level": level} if level is not None and number == 0 else {"associated": name or "array"}
         plane = scan.plane
         yield PlaneScan(
             Plane(plane.kind, plane.shape, plane.dtype, plane.chunk_shape, plane.codec, plane.packer, attrs),

@@ -64,9 +64,7 @@ def _translated(error: Exception, what: str) -> StorageError:
             "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or the folder's permissions"
         )
     if "169.254.169.254" in text:
-        return StoragePermissionError(
-            f"{what}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
+        return StoragePermissionError(f"{what}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if full or any(word in text for word in _FULL):
         return StorageFullError(f"{what}: no space left there")

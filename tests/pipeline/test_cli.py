@@ -95,9 +95,7 @@ def test_archiving_prints_one_json_object_a_source(files: Path, tmp_path: Path) 
         assert all({"chunks", "raw_bytes", "bytes"} == codec.keys() for codec in row["codecs"].values())
 
 
-def test_a_missing_source_exits_with_1_and_names_it_while_others_are_archived(
-    files: Path, tmp_path: Path
-) -> None:
+def test_a_missing_source_exits_with_1_and_names_it_while_others_are_archived(files: Path, tmp_path: Path) -> None:
     result = run("archive", files / "notes.txt", tmp_path / "none.svs", tmp_path / "a")
     assert result.exit_code == 1
     assert "1 of 2 sources not archived" in result.stderr
@@ -122,9 +120,7 @@ def test_a_missing_source_exits_with_1_and_names_it_while_others_are_archived(
         ["tile", "a", "out.png", "--span", "1,2"],
     ],
 )
-def test_wrong_usage_exits_with_2(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_text("something")
     result = run(*arguments)
@@ -186,9 +182,7 @@ def test_verifying_a_whole_archive_exits_with_0(archived: Path, options: list[st
     assert result.stdout.count("verified") == 3
 
 
-def test_a_flipped_bit_in_a_shard_exits_with_1_and_names_source_and_chunk(
-    files: Path, tmp_path: Path
-) -> None:
+def test_a_flipped_bit_in_a_shard_exits_with_1_and_names_source_and_chunk(files: Path, tmp_path: Path) -> None:
     archive(files, tmp_path / "a").raise_for_failures()
     name = f"{files.name}/take.wav"
     shard = open_archive(tmp_path / "a" / name).manifest.shards[0]
@@ -259,9 +253,7 @@ def test_a_full_disk_is_one_line_and_the_small_sources_are_archived(files: Path,
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_a_tile_is_that_region_of_the_picture(
-    files: Path, archived: Path, tmp_path: Path, suffix: str
-) -> None:
+def test_a_tile_is_that_region_of_the_picture(files: Path, archived: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"region.{suffix}"
     result = run("tile", archived / "slide.tif", out, "--region", "100,50,64,32", "--json")
     assert result.exit_code == 0, result.stderr

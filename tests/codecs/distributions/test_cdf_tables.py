@@ -6,10 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from haarchive.codecs.distributions import PROBABILITY_ONE, CdfTables
-from haarchive.codecs.distributions.tables import entry_of_slot
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from haarchive.codecs.distributions import PROBABILITY_ONE, CdfTables
+from haarchive.codecs.distributions.tables import entry_of_slot
 
 
 @st.composite
@@ -23,9 +24,7 @@ def frequency_rows(draw: st.DrawFn) -> list[int]:
 
 @settings(deadline=None, max_examples=30)
 @given(rows=st.lists(frequency_rows(), min_size=1, max_size=3), data=st.data())
-def test_every_slot_belongs_to_the_entry_whose_interval_contains_it(
-    rows: list[list[int]], data: st.DataObject
-) -> None:
+def test_every_slot_belongs_to_the_entry_whose_interval_contains_it(rows: list[list[int]], data: st.DataObject) -> None:
     tables = CdfTables.from_frequencies(rows, np.zeros(len(rows), int))
     table = data.draw(st.integers(0, len(rows) - 1))
     owners = np.repeat(np.arange(len(rows[table])), rows[table])

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
 from haarchive.codecs.distributions import PROBABILITY_ONE, LogisticTables, logistic_tables
 from haarchive.codecs.distributions import logistic as module
 from haarchive.codecs.distributions.logistic import (
@@ -17,8 +20,6 @@ from haarchive.codecs.distributions.logistic import (
     SCALES_PER_OCTAVE,
 )
 from haarchive.codecs.errors import ModelError
-from numpy.typing import NDArray
-from scipy import stats
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "distributions.json"
 WIDE = np.arange(-600, 601)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from haar_models import picture, tiny_model
+from haar_models import picture, recording, tiny_model
 from numpy.typing import NDArray
 
 from haarchive.codecs.base import Codec
+from haarchive.codecs.haar.audio import HaarAudioCodec
 from haarchive.codecs.haar.image import HaarCodec
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -30,6 +31,17 @@ PICTURES = {
     "flat": np.full((64, 64, 3), 77, np.uint8),
     "one sample": np.full((1, 1, 1), 200, np.uint8),
     "empty": np.zeros((0, 9, 3), np.uint8),
+}
+
+SOUNDS = {
+    "stereo": recording(3000, 2),
+    "three channels": recording(700, 3),
+    "24 bits": recording(2100, 1).astype(np.int32) * 251,
+    "sparse": (recording(4000, 1) >> 8) * 7,
+    "shifted": recording(600, 2).astype(np.int32) << 8,
+    "silence": np.zeros((5000, 2), np.int16),
+    "one sample": np.full((1, 1), -5, np.int16),
+    "empty": np.zeros((0, 2), np.int16),
 }
 
 
@@ -49,6 +61,8 @@ def record(codec: Codec, chunks: dict[str, NDArray[np.integer]], whole: tuple[st
 def main() -> None:
     pictures = record(HaarCodec.load(tiny_model()), PICTURES, ("grey", "16 bits", "five planes"))
     (GOLDEN / "haar-image.json").write_text(json.dumps(pictures, indent=1) + "\n")
+    sounds = record(HaarAudioCodec.load(tiny_model("haar-audio")), SOUNDS, ("three channels", "sparse", "shifted"))
+    (GOLDEN / "haar-audio.json").write_text(json.dumps(sounds, indent=1) + "\n")
 
 
 if __name__ == "__main__":

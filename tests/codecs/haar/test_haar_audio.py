@@ -81,14 +81,14 @@ def test_any_samples_come_back(tiny: HaarAudioCodec, sound: NDArray[np.int16]) -
     [(np.int16, -(1 << 15), (1 << 15) - 1), (np.int32, -(1 << 26) + 1, (1 << 26) - 1)],
 )
 @pytest.mark.parametrize("pattern", ["every other", "blocks", "one click", "opposed channels"])
-def test_extremes_side_by_side_come_back(
-    tiny: HaarAudioCodec, dtype: type, low: int, high: int, pattern: str
-) -> None:
+def test_extremes_side_by_side_come_back(tiny: HaarAudioCodec, dtype: type, low: int, high: int, pattern: str) -> None:
     t, c = np.ogrid[:2200, :2]
     up = {
-        "every other": (t + c) % 2 == 0, "blocks": (t // 300 + 0 * c) % 2 == 0, "one click": (t == 777) & (c == 1),
+        "every other": (t + c) % 2 == 0,
+        "blocks": (t // 300 + 0 * c) % 2 == 0,
+        "one click": (t == 777) & (c == 1),
         "opposed channels": (c == 1) | (t < 0),
-    }[pattern]  # fmt: skip
+    }[pattern]
     check(tiny, np.where(up, high, low).astype(dtype))
     check(tiny, np.where(up, high, 0).astype(dtype))
     check(tiny, np.where(up, high - 1, low + 2).astype(dtype))
@@ -107,9 +107,7 @@ def test_samples_of_28_bits_or_more_are_left_to_the_fallback(tiny: HaarAudioCode
 
 
 @pytest.mark.parametrize("seconds", [(0, 3000), (1000, 7001)])
-def test_made_recordings_are_smaller_than_they_were(
-    shipped: HaarAudioCodec, seconds: tuple[int, int]
-) -> None:
+def test_made_recordings_are_smaller_than_they_were(shipped: HaarAudioCodec, seconds: tuple[int, int]) -> None:
     sound = recording(8000, 2)[slice(*seconds)]
     assert check(shipped, sound).nbytes < 0.8 * sound.nbytes
 
@@ -131,9 +129,7 @@ def test_real_recordings_come_back(shipped: HaarAudioCodec, data_dir: Path) -> N
         check(shipped, sound)
 
 
-def test_a_real_recording_is_smaller_than_flac(
-    shipped: HaarAudioCodec, data_dir: Path, tmp_path: Path
-) -> None:
+def test_a_real_recording_is_smaller_than_flac(shipped: HaarAudioCodec, data_dir: Path, tmp_path: Path) -> None:
     path = sorted((data_dir / "audio" / "val").glob("*/*.flac"))[0]
     info = soundfile.info(path)
     sound = soundfile.read(path, frames=1 << 16, dtype="int16", always_2d=True)[0]
@@ -222,9 +218,7 @@ def test_flipped_bits_are_noticed_or_give_other_samples(tiny: HaarAudioCodec) ->
     for _ in range(60):
         band = int(rng.integers(len(bitstream.bands)))
         begin = 8 * HEADER if band == 0 else 0
-        count += noticed(
-            tiny, flipped(bitstream, band, int(rng.integers(begin, 8 * len(bitstream.bands[band]))))
-        )
+        count += noticed(tiny, flipped(bitstream, band, int(rng.integers(begin, 8 * len(bitstream.bands[band])))))
     assert count > 50
 
 

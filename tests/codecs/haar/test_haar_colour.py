@@ -21,9 +21,7 @@ def test_full_range_noise_comes_back(name: str, bits: int) -> None:
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_every_corner_of_the_cube_comes_back_and_needs_one_bit_more(name: str) -> None:
     top = (1 << 16) - 1
-    x = np.array(np.meshgrid([0, 1, top - 1, top], [0, 1, top - 1, top], [0, 1, top - 1, top])).astype(
-        np.int32
-    )
+    x = np.array(np.meshgrid([0, 1, top - 1, top], [0, 1, top - 1, top], [0, 1, top - 1, top])).astype(np.int32)
     y = forward(name, x)
     assert np.array_equal(inverse(name, y), x)
     assert np.abs(y).max() <= top

@@ -22,9 +22,7 @@ def planes(seed: int = 0) -> NDArray[np.int32]:
     return result
 
 
-def fit(
-    stack: NDArray[np.int32], target: NDArray[np.int32], location: NDArray[np.int32] | int = 0
-) -> list[float]:
+def fit(stack: NDArray[np.int32], target: NDArray[np.int32], location: NDArray[np.int32] | int = 0) -> list[float]:
     stack[2, 2:-2, 2:-2] = target
     where = np.broadcast_to(np.int32(location), SHAPE).astype(np.int32)
     return (fit_weights(TAPS, SOURCES, stack, target, where, 8) / 256).tolist()  # type: ignore[no-any-return]

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from make_golden import GOLDEN, PICTURES
+from haar_models import tiny_model
+from make_golden import GOLDEN, PICTURES, SOUNDS
+from numpy.typing import NDArray
 
-from haarchive.codecs.base import Bitstream
+from haarchive.codecs.base import Bitstream, Codec
+from haarchive.codecs.haar.audio import HaarAudioCodec
 from haarchive.codecs.haar.image import HaarCodec
 
 
@@ -23,17 +26,27 @@ def golden(kind: str) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_gives_its_golden_bitstream(tiny: HaarCodec, name: str) -> None:
-    (bitstream,) = tiny.encode([PICTURES[name]])
-    expected = golden("image")[name]
+CHUNKS: dict[str, dict[str, NDArray[np.integer]]] = {"image": PICTURES, "audio": SOUNDS}
+ALL = [(kind, name) for kind, chunks in CHUNKS.items() for name in chunks]
+WHOLE = [(kind, name) for kind, name in ALL if "bands" in golden(kind)[name]]
+
+
+@pytest.fixture(scope="module")
+def codecs(tiny: HaarCodec) -> dict[str, Codec]:
+    return {"image": tiny, "audio": HaarAudioCodec.load(tiny_model("haar-audio"))}
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_samples_give_their_golden_bitstream(codecs: dict[str, Codec], kind: str, name: str) -> None:
+    (bitstream,) = codecs[kind].encode([CHUNKS[kind][name]])
+    expected = golden(kind)[name]
     assert [len(band) for band in bitstream.bands] == expected["sizes"]
     assert hashlib.sha256(b"".join(bitstream.bands)).hexdigest() == expected["sha256"]
 
 
-@pytest.mark.parametrize("name", [name for name, entry in golden("image").items() if "bands" in entry])
-def test_a_bitstream_of_old_decodes_to_its_picture(tiny: HaarCodec, name: str) -> None:
-    bands = tuple(base64.b64decode(band) for band in golden("image")[name]["bands"])
-    (decoded,) = tiny.decode([Bitstream(bands)])
-    assert np.array_equal(decoded, PICTURES[name])
-    assert decoded.dtype == PICTURES[name].dtype
+@pytest.mark.parametrize(("kind", "name"), WHOLE)
+def test_a_bitstream_of_old_decodes_to_its_samples(codecs: dict[str, Codec], kind: str, name: str) -> None:
+    bands = tuple(base64.b64decode(band) for band in golden(kind)[name]["bands"])
+    (decoded,) = codecs[kind].decode([Bitstream(bands)])
+    assert np.array_equal(decoded, CHUNKS[kind][name])
+    assert decoded.dtype == CHUNKS[kind][name].dtype

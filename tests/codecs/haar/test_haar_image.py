@@ -77,9 +77,13 @@ def test_pictures_of_any_number_of_channels_come_back(tiny: HaarCodec, channels:
 def test_extremes_side_by_side_come_back(tiny: HaarCodec, dtype: type, pattern: str) -> None:
     y, x, c = np.ogrid[:50, :67, :3]
     bright = {
-        "checks": (x + y + c) % 2, "rows": y % 2 + 0 * (x + c), "columns": x % 2 + 0 * (y + c),
-        "channels": c % 2 + 0 * (x + y), "halves": (x >= 33) + 0 * (y + c), "one pixel": (x == 20) & (y == 9) & (c == 1),
-    }[pattern]  # fmt: skip
+        "checks": (x + y + c) % 2,
+        "rows": y % 2 + 0 * (x + c),
+        "columns": x % 2 + 0 * (y + c),
+        "channels": c % 2 + 0 * (x + y),
+        "halves": (x >= 33) + 0 * (y + c),
+        "one pixel": (x == 20) & (y == 9) & (c == 1),
+    }[pattern]
     check(tiny, (bright * int(np.iinfo(dtype).max)).astype(dtype))
 
 
@@ -103,9 +107,7 @@ def test_a_read_only_picture_comes_back(tiny: HaarCodec) -> None:
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (201, 133)])
-def test_real_tissue_comes_back(
-    shipped: HaarCodec, histology: NDArray[np.uint8], corner: tuple[int, int]
-) -> None:
+def test_real_tissue_comes_back(shipped: HaarCodec, histology: NDArray[np.uint8], corner: tuple[int, int]) -> None:
     y, x = corner
     check(shipped, histology[y : y + 100, x : x + 131])
 
@@ -193,9 +195,7 @@ def test_a_reduced_picture_needs_only_the_leading_bands(tiny: HaarCodec) -> None
         needed = tiny.bands_needed(count, reduce)
         assert needed == count - reduce
         leading = Bitstream(bitstream.bands[:needed])
-        assert np.array_equal(
-            tiny.decode([leading], reduce=reduce)[0], tiny.decode([bitstream], reduce=reduce)[0]
-        )
+        assert np.array_equal(tiny.decode([leading], reduce=reduce)[0], tiny.decode([bitstream], reduce=reduce)[0])
         if reduce < count - 1:
             with pytest.raises(BitstreamError, match="too few"):
                 tiny.decode([Bitstream(bitstream.bands[: needed - 1])], reduce=reduce)

@@ -40,7 +40,7 @@ def test_samples_come_back_by_the_map_that_is_found(x: NDArray[np.int64], shift:
 
 @settings(deadline=None)
 @given(
-    values=st.sets(st.integers(-(1 << 31), (1 << 31) - 1), min_size=1, max_size=60),
+    values=st.sets(st.integers(-(1 << 30), (1 << 30) - 1), min_size=1, max_size=60),
     shift=st.integers(0, 31),
 )
 def test_any_map_survives_the_stream(values: set[int], shift: int) -> None:
@@ -67,6 +67,13 @@ def test_multiples_of_a_constant_are_numbered() -> None:
 
 def test_dense_samples_keep_their_values() -> None:
     assert find_map(np.arange(-100, 100)[None].repeat(50, 1)).trivial
+
+
+def test_values_too_far_apart_for_a_gap_are_not_numbered() -> None:
+    x = (np.random.default_rng(0).integers(1, 50, (1, 40_000)) * 9 | 1).astype(np.int64)
+    assert find_map(x).values.size
+    x[0, 7] = -(1 << 31) + 1
+    assert np.array_equal(through_the_stream(find_map(x)).inverse(find_map(x).forward(x)), x)
 
 
 def test_silence_keeps_its_values() -> None:

@@ -45,9 +45,7 @@ def test_gradients_of_large_scales_are_those_of_halved_distances(scale: int) -> 
             exact, s / 2**octaves * math.exp(-step)
         )
         expected = float(np.clip(-slope[0] / (2 * step), -1, 4)) * GRADIENT_ONE
-        assert gradient_row(scale, int(16 * distance), gradient) == pytest.approx(
-            expected, abs=0.1 * GRADIENT_ONE
-        )
+        assert gradient_row(scale, int(16 * distance), gradient) == pytest.approx(expected, abs=0.1 * GRADIENT_ONE)
 
 
 def test_half_octaves_are_logarithms() -> None:
@@ -75,9 +73,19 @@ def test_the_first_visits_count_most() -> None:
 def test_the_tables_are_those_that_archives_were_written_with() -> None:
     tables = scale_tables()
     digest = hashlib.sha256()
-    for array, dtype in ((tables.gradient, "<i2"), (tables.log, "u1"), (tables.rate, "<i4")):
+    for array, dtype in (
+        (tables.gradient, "<i2"),
+        (tables.log, "u1"),
+        (tables.rate, "<i4"),
+        (tables.fine, "u1"),
+    ):
         digest.update(array.astype(dtype).tobytes())
-    assert digest.hexdigest() == "609c34c27e600baaa2f7e36bf34bb36f3bf301c3111cbad8fef4102fbe0f0c36"
+    assert digest.hexdigest() == "8f56afb34be6ca4a69defd57cdbd072e13631db9dd7aaa1b9bd277614123a4b7"
+
+
+def test_fine_logarithms_are_rounded_down() -> None:
+    m = np.arange(1024)
+    assert np.array_equal(scale_tables().fine, np.floor(64 * np.log2(1 + m / 1024)))
 
 
 def test_a_machine_that_builds_other_tables_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

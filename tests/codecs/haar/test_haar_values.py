@@ -28,9 +28,7 @@ def operations(values: list[Value]) -> tuple[NDArray[np.uint16], NDArray[np.uint
     start, freq = (np.zeros(len(values) * MAX_VALUE_OPS, np.uint16) for _ in range(2))
     n, counts = 0, []
     for value, location, scale in values:
-        after = add_value(
-            value, location, scale, tables.cdf, tables.offset, tables.low, tables.size, start, freq, n
-        )
+        after = add_value(value, location, scale, tables.cdf, tables.offset, tables.low, tables.size, start, freq, n)
         counts.append(after - n)
         n = after
     return start[:n], freq[:n], counts

@@ -35,10 +35,7 @@ def random_input(n: int, channels: int = 3, side: int = 17, seed: int = 0) -> ND
 def by_hand(network: IntegerNetwork, x: NDArray[np.integer]) -> NDArray[np.int32]:
     """One example through a network in Python's integers, straight from the definition."""
     _, height, width = x.shape
-    y = {
-        (c, i, j): min(max(int(x[c, i, j]), network.input_low), network.input_high)
-        for c, i, j in np.ndindex(x.shape)
-    }
+    y = {(c, i, j): min(max(int(x[c, i, j]), network.input_low), network.input_high) for c, i, j in np.ndindex(x.shape)}
     for spec, weight, bias in zip(network.layers, network.weights, network.biases, strict=True):
         reach_y, reach_x = spec.kernel[0] // 2, spec.kernel[1] // 2
         result = {}
@@ -73,9 +70,7 @@ def test_torch_gives_the_integers_of_the_reference() -> None:
     channels=st.integers(1, 9),
     shape=st.tuples(st.integers(1, 3), st.integers(1, 20), st.integers(1, 20)),
 )
-def test_any_network_gives_the_integers_of_the_reference(
-    seed: int, channels: int, shape: tuple[int, int, int]
-) -> None:
+def test_any_network_gives_the_integers_of_the_reference(seed: int, channels: int, shape: tuple[int, int, int]) -> None:
     network = random_network(hidden_layers(2, channels, 4), seed)
     batch, height, width = shape
     x = np.random.default_rng(seed).integers(-600, 600, (batch, 2, height, width), np.int32)

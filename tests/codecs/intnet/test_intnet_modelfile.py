@@ -19,9 +19,7 @@ from haarchive.codecs.intnet import run_reference
 from haarchive.codecs.intnet.modelfile import FORMAT, ModelFile
 
 CARD = {"name": "made", "data": {"nothing": "CC0"}, "numbers": [1, 2.5, None]}
-MODEL = ModelFile(
-    "haar", {n: random_network(hidden_layers(2, 3, 4), seed) for seed, n in enumerate("ab")}, CARD
-)
+MODEL = ModelFile("haar", {n: random_network(hidden_layers(2, 3, 4), seed) for seed, n in enumerate("ab")}, CARD)
 DATA = MODEL.to_bytes()
 
 
@@ -96,7 +94,7 @@ def test_a_safetensors_file_of_something_else_is_refused(record: object) -> None
 
 def test_a_newer_format_is_refused_and_says_what_to_do() -> None:
     record = record_of(DATA) | {"format": FORMAT + 1, "networks": "in some new way"}
-    with pytest.raises(ModelError, match="newer than .*: update haarchive"):
+    with pytest.raises(ModelError, match=r"newer than .*: update haarchive"):
         ModelFile.from_bytes(with_record(DATA, record))
 
 

@@ -12,9 +12,7 @@ from haarchive.codecs.intnet import FLOAT32_EXACT, ConvSpec, IntegerNetwork, pro
 
 def one_layer(weight: int, bias: int = 0, top: int = 1, residual: bool = False) -> IntegerNetwork:
     spec = ConvSpec(1, 1, (1, 1), 1, -(1 << 24), 1 << 24, residual)
-    return IntegerNetwork(
-        (spec,), (np.full((1, 1, 1, 1), weight, np.int32),), (np.array([bias], np.int32),), -top, top
-    )
+    return IntegerNetwork((spec,), (np.full((1, 1, 1, 1), weight, np.int32),), (np.array([bias], np.int32),), -top, top)
 
 
 def test_a_sum_that_may_reach_2_to_24_is_refused() -> None:
@@ -86,9 +84,7 @@ def test_a_layer_that_makes_no_sense_is_refused(change: dict[str, object]) -> No
 def test_weights_that_do_not_fit_their_layer_are_refused() -> None:
     network = random_network(hidden_layers(2, 3, 4))
     with pytest.raises(ModelError, match="layer 0"):
-        IntegerNetwork(
-            network.layers, (network.weights[0][:, :1], *network.weights[1:]), network.biases, -1, 1
-        )
+        IntegerNetwork(network.layers, (network.weights[0][:, :1], *network.weights[1:]), network.biases, -1, 1)
     with pytest.raises(ModelError, match="layer 3"):
         IntegerNetwork(network.layers, network.weights, (*network.biases[:3], network.biases[3][:1]), -1, 1)
     with pytest.raises(ModelError, match="a layer"):
@@ -98,9 +94,7 @@ def test_weights_that_do_not_fit_their_layer_are_refused() -> None:
 def test_layers_that_do_not_follow_each_other_are_refused() -> None:
     network = random_network(hidden_layers(2, 3, 4))
     with pytest.raises(ModelError, match="layer 1 does not take"):
-        IntegerNetwork(
-            network.layers[:1] + network.layers[:1], network.weights[:1] * 2, network.biases[:1] * 2, -1, 1
-        )
+        IntegerNetwork(network.layers[:1] + network.layers[:1], network.weights[:1] * 2, network.biases[:1] * 2, -1, 1)
 
 
 def test_a_description_and_the_arrays_give_the_network_back() -> None:

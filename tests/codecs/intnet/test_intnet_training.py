@@ -24,9 +24,7 @@ def trainable(seed: int = 0) -> TrainableNetwork:
 
 
 def random_input(seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(
-        np.random.default_rng(seed).integers(-600, 600, (2, 3, 12, 14)).astype(np.float32)
-    )
+    return torch.from_numpy(np.random.default_rng(seed).integers(-600, 600, (2, 3, 12, 14)).astype(np.float32))
 
 
 def test_the_forward_pass_is_the_exported_network() -> None:

@@ -7,6 +7,10 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_rans import M, decode_number, decode_stream, encode_number, encode_stream
+
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.rans import IntervalDecoder, dynamic, encode_intervals
 from haarchive.codecs.rans.kernels import (
@@ -20,9 +24,6 @@ from haarchive.codecs.rans.kernels import (
     take_bits,
     take_gamma,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from reference_rans import M, decode_number, decode_stream, encode_number, encode_stream
 
 Interval = tuple[int, int]
 

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from haarchive.codecs.distributions import PROBABILITY_ONE, CdfTables, logistic_tables
-from haarchive.codecs.distributions.logistic import PHASES, SCALES
-from haarchive.codecs.errors import BitstreamError
-from haarchive.codecs.rans import decode_symbols, encode_symbols
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from reference_rans import encode_stream
+
+from haarchive.codecs.distributions import PROBABILITY_ONE, CdfTables, logistic_tables
+from haarchive.codecs.distributions.logistic import PHASES, SCALES
+from haarchive.codecs.errors import BitstreamError
+from haarchive.codecs.rans import decode_symbols, encode_symbols
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "rans.json"
 INT32 = np.iinfo(np.int32)

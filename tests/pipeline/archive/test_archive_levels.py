@@ -77,9 +77,7 @@ def test_stored_chunks_are_halved_by_the_reader(tmp_path, put_source):
     source = open_archive(tmp_path / "archive" / "a.tif")
     assert source.level_dimensions == ((200, 300), (100, 150), (50, 75))
     np.testing.assert_array_equal(source.read_region((0, 0), 1, (100, 150)), halved(picture))
-    np.testing.assert_array_equal(
-        source.read_region((40, 80), 2, (20, 30)), halved(halved(picture))[20:50, 10:30]
-    )
+    np.testing.assert_array_equal(source.read_region((40, 80), 2, (20, 30)), halved(halved(picture))[20:50, 10:30])
 
 
 def test_a_coarse_level_of_haar_fetches_only_coarse_bands(tmp_path, put_source):

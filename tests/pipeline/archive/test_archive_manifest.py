@@ -139,9 +139,7 @@ def test_a_manifest_comes_back_as_it_was():
     assert back.layout.planes == manifest.layout.planes
     assert back.layout.members == manifest.layout.members
     for column in ("offset", "length", "plane", "segment"):
-        np.testing.assert_array_equal(
-            getattr(back.layout.pieces, column), getattr(manifest.layout.pieces, column)
-        )
+        np.testing.assert_array_equal(getattr(back.layout.pieces, column), getattr(manifest.layout.pieces, column))
 
 
 def test_a_manifest_is_a_zstd_file_of_two_arrow_streams():
@@ -214,9 +212,7 @@ def test_a_manifest_of_a_newer_version_is_refused_by_name():
 
 
 def test_a_manifest_that_leads_out_of_its_folder_is_refused():
-    manifest, _ = built(
-        layout_of(b"abc", "../../etc/passwd"), [stored(0, 0, np.frombuffer(b"abc", np.uint8))]
-    )
+    manifest, _ = built(layout_of(b"abc", "../../etc/passwd"), [stored(0, 0, np.frombuffer(b"abc", np.uint8))])
     with pytest.raises(ArchiveError, match="relative path"):
         Manifest.from_bytes(manifest.to_bytes())
 
@@ -321,9 +317,7 @@ def test_nothing_is_committed_whose_shard_is_missing(tmp_path):
 
 def test_nothing_is_committed_whose_model_is_missing(tmp_path):
     _, shard = commit(tmp_path, b"abc")
-    other = Manifest.build(
-        layout_of(b"abc", "b"), "file-exact", [(shard.ref, shard.index)], {"haar": "0" * 64}
-    )
+    other = Manifest.build(layout_of(b"abc", "b"), "file-exact", [(shard.ref, shard.index)], {"haar": "0" * 64})
     with pytest.raises(ArchiveNotFoundError, match="models/0000"):
         ArchiveWriter(tmp_path).commit(other)
     assert list(open_archive(tmp_path)) == ["a.bin"]
@@ -338,9 +332,7 @@ def test_an_archive_of_a_newer_version_is_neither_read_nor_written(tmp_path):
     assert not (tmp_path / "models").exists()
 
 
-@pytest.mark.parametrize(
-    "record", [b"", b"[]", b"{}", b"\xff", b'{"format":"zarr","version":1}', b"[" * 9000]
-)
+@pytest.mark.parametrize("record", [b"", b"[]", b"{}", b"\xff", b'{"format":"zarr","version":1}', b"[" * 9000])
 def test_a_file_that_only_has_the_name_of_an_archive_record_is_refused(tmp_path, record):
     (tmp_path / "archive.json").write_bytes(record)
     with pytest.raises(IntegrityError, match=r"archive\.json"):

@@ -166,9 +166,7 @@ def test_a_folder_is_read_member_by_member_and_restored_whole(tmp_path, put_sour
     with pytest.raises(RegionError, match="no member"):
         source.open("nothing")
     source.restore(tmp_path / "back.zarr")
-    files = sorted(
-        p.relative_to(tmp_path / "a.zarr") for p in (tmp_path / "a.zarr").rglob("*") if p.is_file()
-    )
+    files = sorted(p.relative_to(tmp_path / "a.zarr") for p in (tmp_path / "a.zarr").rglob("*") if p.is_file())
     assert files == sorted(
         p.relative_to(tmp_path / "back.zarr") for p in (tmp_path / "back.zarr").rglob("*") if p.is_file()
     )

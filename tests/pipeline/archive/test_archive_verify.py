@@ -148,9 +148,7 @@ def test_restoring_tells_of_its_progress(archive, tmp_path, recording):
 
 def test_flipped_bits_anywhere_never_give_wrong_bytes(tmp_path, put_source, picture):
     """Flip bits all over a small archive; every answer is the original or an error of ours."""
-    tifffile.imwrite(
-        tmp_path / "a.tif", picture[:80, :96], tile=(32, 32), photometric="rgb", compression="jpeg"
-    )
+    tifffile.imwrite(tmp_path / "a.tif", picture[:80, :96], tile=(32, 32), photometric="rgb", compression="jpeg")
     soundfile.write(tmp_path / "b.wav", picture[:, :2, 0].astype("int16") * 50, 8000)
     (tmp_path / "c.txt").write_bytes(b"notes " * 40)
     originals = {name: (tmp_path / name).read_bytes() for name in ("a.tif", "b.wav", "c.txt")}

@@ -99,9 +99,7 @@ def test_other_content_under_a_taken_name_is_refused(sources: Path, tmp_path: Pa
     assert tree(tmp_path / "a") == before
 
 
-def test_a_file_that_changes_meanwhile_is_not_committed_and_the_others_are(
-    sources: Path, tmp_path: Path
-) -> None:
+def test_a_file_that_changes_meanwhile_is_not_committed_and_the_others_are(sources: Path, tmp_path: Path) -> None:
     report = archive(sources, tmp_path / "a", progress=Meddler(sources / "noise.bin"))
     assert [one.source for one in report.failed] == ["in/noise.bin"]
     assert "in/noise.bin" not in open_archive(tmp_path / "a")

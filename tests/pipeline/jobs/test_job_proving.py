@@ -128,9 +128,7 @@ def test_no_chunks_are_no_work() -> None:
     assert encode_proven(Means(), 0, [], []) == []
 
 
-@pytest.mark.parametrize(
-    ("reason", "alarming"), [("", False), (LARGER, False), (MISMATCH, True), ("error: x", True)]
-)
+@pytest.mark.parametrize(("reason", "alarming"), [("", False), (LARGER, False), (MISMATCH, True), ("error: x", True)])
 def test_only_defects_are_alarming(reason: str, alarming: bool) -> None:
     assert is_alarming(reason) is alarming
 

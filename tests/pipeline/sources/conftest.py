@@ -37,9 +37,7 @@ def _take_apart(path, guarantee="file-exact"):
         source.check_unchanged()
 
     def read(plane, region):
-        return (
-            planes[plane][region[0].start] if layout.planes[plane].kind == "tiles" else planes[plane][region]
-        )
+        return planes[plane][region[0].start] if layout.planes[plane].kind == "tiles" else planes[plane][region]
 
     start = 0
     for member in layout.members:

@@ -6,9 +6,7 @@ import soundfile
 
 
 def chunk(name, data, order="<", size=None):
-    return (
-        struct.pack(f"{order}4sI", name, len(data) if size is None else size) + data + b"\0" * (len(data) % 2)
-    )
+    return struct.pack(f"{order}4sI", name, len(data) if size is None else size) + data + b"\0" * (len(data) % 2)
 
 
 def wav(data, *, channels=2, bits=16, tag=1, size=None, before=(), after=b"", form=b"RIFF"):

@@ -43,10 +43,7 @@ def test_pixels_become_a_plane_whatever_the_filters(channels, dtype, tissue, tmp
     layout, planes = take_apart(tmp_path / "a.png")
     assert layout.planes[1].codec == "haar"
     np.testing.assert_array_equal(planes[1], data)
-    assert (
-        imagecodecs.png_decode((tmp_path / "a.png").read_bytes()).reshape(data.shape).tolist()
-        == data.tolist()
-    )
+    assert imagecodecs.png_decode((tmp_path / "a.png").read_bytes()).reshape(data.shape).tolist() == data.tolist()
 
 
 @pytest.mark.parametrize("level", range(1, 10))
@@ -64,9 +61,7 @@ def test_any_cutting_into_idat_chunks_comes_back(cut, tissue, tmp_path, take_apa
 
 
 def test_other_deflate_libraries_leave_the_file_as_it_is(tissue, tmp_path, take_apart):
-    (tmp_path / "a.png").write_bytes(
-        png(tissue, compress=lambda raw: imagecodecs.deflate_encode(raw, level=8))
-    )
+    (tmp_path / "a.png").write_bytes(png(tissue, compress=lambda raw: imagecodecs.deflate_encode(raw, level=8)))
     layout, _ = take_apart(tmp_path / "a.png")
     assert len(layout.planes) == 1
     assert "byte for byte" in layout.attrs["note"]

@@ -44,9 +44,7 @@ def test_lzw_clears_its_table_when_a_long_run_of_good_compression_ends():
     assert all(bytes(imagecodecs.lzw_decode(coded))[: len(raw)] == raw for coded in variants)
 
 
-@pytest.mark.parametrize(
-    "strategy", [zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE]
-)
+@pytest.mark.parametrize("strategy", [zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE])
 @pytest.mark.parametrize(("level", "window", "memory"), [(1, 15, 8), (4, 15, 9), (6, 12, 8), (9, 15, 8)])
 def test_what_zlib_writes_is_made_again(level, window, memory, strategy):
     raw = some_bytes(150_000, 30, 2)

@@ -80,9 +80,7 @@ def test_more_than_four_gigabytes_of_samples_become_rf64():
     ],
     ids=str,
 )
-def test_pixels_that_cannot_be_packed_again_move_to_a_plain_tiff(
-    options, byteorder, tissue, tmp_path, restored
-):
+def test_pixels_that_cannot_be_packed_again_move_to_a_plain_tiff(options, byteorder, tissue, tmp_path, restored):
     data = tissue.transpose(2, 0, 1) if "planarconfig" in options else tissue
     tifffile.imwrite(
         tmp_path / "a.tif",

@@ -83,9 +83,7 @@ def test_raw_samples_that_no_flow_takes_are_stored_as_an_image(dtype, tmp_path, 
 
 
 @pytest.mark.parametrize("compression", ["zstd", "packbits", "lzma"])
-def test_compression_that_no_promise_can_be_kept_for_stays_as_it_is(
-    compression, tissue, tmp_path, take_apart
-):
+def test_compression_that_no_promise_can_be_kept_for_stays_as_it_is(compression, tissue, tmp_path, take_apart):
     layout, _ = take_apart(write(tmp_path / "a.tif", tissue, compression=compression, tile=(64, 64)))
     assert (only_plane(layout).kind, only_plane(layout).codec) == ("tiles", "stored")
 
@@ -203,9 +201,7 @@ def test_trailing_bytes_are_kept(tissue, tmp_path, take_apart):
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.5, 0.9, 0.999])
-@pytest.mark.parametrize(
-    "options", [{}, {"tile": (64, 64)}, {"compression": "zlib", "rowsperstrip": 16}], ids=str
-)
+@pytest.mark.parametrize("options", [{}, {"tile": (64, 64)}, {"compression": "zlib", "rowsperstrip": 16}], ids=str)
 def test_a_truncated_file_is_archived_as_far_as_it_goes(keep, options, tissue, tmp_path, take_apart):
     path = write(tmp_path / "a.tif", tissue, **options)
     data = path.read_bytes()

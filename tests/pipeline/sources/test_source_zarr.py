@@ -85,9 +85,7 @@ def test_arrays_that_are_no_pictures_come_back_too(data, store, take_apart):
 
 def test_missing_chunks_read_as_the_fill_value(tmp_path, take_apart):
     path = tmp_path / "a.zarr"
-    array = zarr.create_array(
-        path, shape=(300, 300), chunks=(50, 50), dtype="u1", compressors=None, fill_value=7
-    )
+    array = zarr.create_array(path, shape=(300, 300), chunks=(50, 50), dtype="u1", compressors=None, fill_value=7)
     array[100:200, 100:200] = 9
     _, planes = take_apart(path)
     np.testing.assert_array_equal(planes[1][..., 0], array[:])
@@ -97,9 +95,7 @@ def test_levels_of_an_ome_zarr_are_numbered(tissue, tmp_path, take_apart):
     root = zarr.open_group(tmp_path / "a.ome.zarr", mode="w", zarr_format=2)
     for level in range(3):
         data = tissue[:: 2**level, :: 2**level, 0][None]
-        array = root.create_array(
-            str(level), shape=data.shape, chunks=(1, 64, 64), dtype="u1", compressors=None
-        )
+        array = root.create_array(str(level), shape=data.shape, chunks=(1, 64, 64), dtype="u1", compressors=None)
         array[:] = data
     units = [{"name": "c"}, {"name": "y", "unit": "micrometer"}, {"name": "x", "unit": "micrometer"}]
     scales = [[{"type": "scale", "scale": [1, 0.25 * 2**n, 0.25 * 2**n]}] for n in range(3)]

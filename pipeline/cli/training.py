@@ -1,0 +1,68 @@
+"""``haarchive train``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from haarchive.pipeline.jobs.train import TrainProgress
+
+__all__ = ["train_command"]
+
+
+def train_command(
+    config: Annotated[
+        str, typer.Argument(help="A YAML file, or a shipped preset: haar-image, haar-audio.", metavar="CONFIG")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="The folder that the configuration's folders are relative to.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run's folder (default: runs/NAME). A run that is there is resumed."),
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--from", help="A model file to fine-tune on your own data.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")] = "cpu",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a validation, and the model's path last.")
+    ] = False,
+) -> None:
+    """Train the networks of a codec, or fine-tune a shipped model on your own slides or recordings.
+
+    Interrupt it whenever you like: the same command goes on from the last checkpoint.
+
+    [bold]haarchive train[/] haar-image --data DIR --out runs/haar-image
+
+    The model file that comes out is used by [bold]haarchive archive --config[/] with [bold]models: {haar: FILE}[/].
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from haarchive.pipeline.jobs.train import train
+    from haarchive.pipeline.jobs.train_config import load_train_config
+
+    parsed = load_train_config(config)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(parsed.name, total=parsed.steps, loss="")
+
+        def show(report: TrainProgress) -> None:
+            bar.update(task, completed=report.step, loss=f"{report.loss:.3f} bits/sample")
+            if report.validation and as_json:
+                typer.echo(json.dumps({"step": report.step, "validation": report.validation}))
+            elif report.validation:
+                values = ", ".join(f"{name} {bits:.4f}" for name, bits in report.validation.items())
+                bar.console.print(f"step {report.step}: validation bits/sample {values}")
+
+        path = train(
+            parsed, data, out or Path("runs") / parsed.name, start_from=start_from, device=device, progress=show
+        )
+    typer.echo(json.dumps({"model": str(path)}) if as_json else f"{path}")
