@@ -18,7 +18,7 @@ from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.scales import gradient_row, half_octaves
 from haarchive.codecs.haar.values import MAX_SCALE, add_value, take_value
 
-__all__ = ["CONTEXTS", "MARGIN", "PRIORS", "add_known", "code_band", "context_energy"]
+__all__ = ["CONTEXTS", "MARGIN", "PRIORS", "PRIOR_CENTRE", "add_known", "code_band", "context_energy"]
 
 MARGIN = 2
 """Rows and columns of padding around every plane that taps look at."""
@@ -28,6 +28,10 @@ CONTEXTS = 24
 
 PRIORS = 32
 """Classes of the network's log-scale, half an octave each."""
+
+PRIOR_CENTRE = 96
+"""Log-scale (1/64 octave) where no network says otherwise. A network's counts half of its distance from it: the
+residuals around a sample know most of what the network knows, and the tables learn the rest."""
 
 _DISTANCE_LIMIT = 1 << 24
 
@@ -165,7 +169,12 @@ def code_band(  # type: ignore[no-untyped-def]
             far = np.int64(energy[i, j])
             level = np.int64(prior[i, j])
             klass = min(max((level >> 5) + 10, 0), PRIORS - 1)
-            octaves = level + (shift << 6) + ((by_energy[near, far] + by_prior[klass, near]) >> 10)
+            octaves = (
+                PRIOR_CENTRE
+                + ((level - PRIOR_CENTRE) >> 1)
+                + (shift << 6)
+                + ((by_energy[near, far] + by_prior[klass, near]) >> 10)
+            )
             scale = min(max(((octaves + 4) >> 3) + 40, 0), MAX_SCALE)
             if decoding:
                 value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)

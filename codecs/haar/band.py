@@ -19,13 +19,10 @@ from haarchive.codecs.haar.scales import scale_tables
 from haarchive.codecs.haar.stream import OperationList, WordReader
 from haarchive.codecs.haar.taps import BandSpec, Tap, band_taps
 
-__all__ = ["NO_PRIOR", "CodedBand", "Neighbourhood", "code", "decode"]
+__all__ = ["CodedBand", "Neighbourhood", "code", "decode"]
 
 _FEW = 8
 """A fit needs this many samples a tap."""
-
-NO_PRIOR = 96
-"""Log-scale (1/64 octave) where no network says otherwise."""
 
 
 @dataclass(frozen=True, eq=False)

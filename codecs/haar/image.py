@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
 from haarchive.codecs.haar import colour
-from haarchive.codecs.haar.band import NO_PRIOR, CodedBand, Neighbourhood, code, decode
+from haarchive.codecs.haar.adapt import PRIOR_CENTRE
+from haarchive.codecs.haar.band import CodedBand, Neighbourhood, code, decode
 from haarchive.codecs.haar.lifting import merge, split
 from haarchive.codecs.haar.shipped import load_model
 from haarchive.codecs.haar.stream import OperationList, WordReader
@@ -195,7 +196,7 @@ class HaarCodec(Codec):
     def _coarsest(self, header: _Header, shape: tuple[int, ...], direction: _Direction) -> NDArray[np.int32]:
         """Code or decode the coarsest band of all planes."""
         done: list[CodedBand] = []
-        location, prior = np.zeros(shape[1:], np.int32), np.full(shape[1:], NO_PRIOR, np.int32)
+        location, prior = np.zeros(shape[1:], np.int32), np.full(shape[1:], PRIOR_CENTRE, np.int32)
         for plane in range(shape[0]):
             near = Neighbourhood(
                 COARSEST, plane, (shape[1], shape[2]), [], [], done, [(c, 0) for c in done[-2:]],

@@ -27,11 +27,8 @@ from haarchive.codecs.intnet.torch_backend import TorchNetwork
 
 __all__ = ["FORMAT", "Golden", "ModelFile", "golden_input", "output_digest"]
 
-FORMAT = 2
+FORMAT = 1
 """Version of the model file."""
-
-_NO_DIGEST = 1
-"""The version before, whose files hold no digest of their content."""
 
 _GOLDEN_SIDE = 12
 
@@ -109,7 +106,7 @@ class ModelFile:
             record = json.loads(header["__metadata__"]["haarchive"])
             if record["format"] > FORMAT:
                 raise ModelError(f"model file format {record['format']} is newer than {FORMAT}: update haarchive")
-            if record["format"] != _NO_DIGEST and record.pop("sha256") != _content_digest(record, tensors):
+            if record.pop("sha256") != _content_digest(record, tensors):
                 raise ModelError("the model file's content does not match its digest: it is damaged")
             networks = {}
             for name, description in record["networks"].items():

@@ -21,6 +21,7 @@ from haarchive.pipeline.jobs.report import (
     Stoppable,
     explain,
 )
+from haarchive.pipeline.jobs.stages import one_torch_thread
 
 __all__ = ["restore", "verify"]
 
@@ -137,6 +138,7 @@ def _run(opened: Archive | ArchivedSource, work: _Job, threads: int | None, prog
         progress.finished(reports[0])
         return JobReport(tuple(reports), time.monotonic() - started)
     stoppable = Stoppable(progress)
+    one_torch_thread()
     with ThreadPoolExecutor(threads or min(_THREADS, os.cpu_count() or 1)) as pool:
         futures = [
             pool.submit(_attempt, name, partial(opened.__getitem__, name), work, stoppable) for name in opened.sources()

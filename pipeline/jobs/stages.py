@@ -22,7 +22,17 @@ from haarchive.pipeline.jobs.proving import encode_proven
 from haarchive.pipeline.layout import Plane, SourceLayout
 from haarchive.pipeline.sources import SourceRef, open_source
 
-__all__ = ["Encoder", "ScannedSource", "WrittenShard", "finish", "is_archived", "read", "scan", "write"]
+__all__ = [
+    "Encoder",
+    "ScannedSource",
+    "WrittenShard",
+    "finish",
+    "is_archived",
+    "one_torch_thread",
+    "read",
+    "scan",
+    "write",
+]
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,16 @@ def read(task: ShardTask, scanned: ScannedSource) -> list[Samples]:
         return [source.read_chunk(run.plane, chunk) for run in task.runs for chunk in run.chunks()]
 
 
+def one_torch_thread() -> None:
+    """Keep torch to one thread in this process: a job's workers are as many as the cores are already.
+
+    Where more threads than cores wait for each other, small convolutions take five times as long.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+
+
 class Encoder:
     """Codecs, loaded once, that encode shard after shard.
 
@@ -117,6 +137,7 @@ class Encoder:
         self._codecs: dict[str, Codec] = {}
         self._kept: set[str] = set()
         self._lock = Lock()
+        one_torch_thread()
 
     def encode(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from haarchive.codecs.errors import ConfigError
+from haarchive.codecs.errors import ConfigError, ModelNotFoundError
 from haarchive.codecs.haar.objective import HaarFlow
 from haarchive.codecs.intnet.modelfile import ModelFile
 from haarchive.pipeline.jobs.train_config import TrainConfig
@@ -121,10 +121,16 @@ def _make_flows(config: TrainConfig, start_from: Path | None) -> torch.nn.Module
         HaarFlow(kind, f.planes, f.channels, f.blocks, f.kernel, config.levels) for f in config.flows
     )
     if start_from is not None:
-        model = ModelFile.from_bytes(start_from.read_bytes())
+        try:
+            model = ModelFile.from_bytes(start_from.read_bytes())
+        except FileNotFoundError:
+            raise ModelNotFoundError(f"{start_from}: there is no such model file to start from") from None
         for flow in flows:
             assert isinstance(flow, HaarFlow)
-            flow.load_integers({name: model.networks[f"p{flow.planes}.{name}"] for name in flow.networks})
+            wanted = {name: f"p{flow.planes}.{name}" for name in flow.networks}
+            if not set(wanted.values()) <= set(model.networks):
+                raise ConfigError(f"{start_from}: lacks networks for {flow.planes} planes; it cannot be started from")
+            flow.load_integers({name: model.networks[key] for name, key in wanted.items()})
     return flows
 
 

@@ -30,12 +30,17 @@ class Corpus:
     """
 
     def __init__(self, config: TrainConfig, folders: Sequence[tuple[str, list[NDArray[Any]]]]) -> None:
-        height, width = config.crop
         self._config = config
+        image = config.codec == "haar"
+        least = config.crop if image else (config.crop[1],)
+        most_planes = max(flow.planes for flow in config.flows)
         self.folders = [
-            (name, [a for a in arrays if a.shape[0] >= (height if config.codec == "haar" else width)])
+            (name, [a for a in arrays if all(n >= m for n, m in zip(a.shape, least, strict=False))])
             for name, arrays in folders
         ]
+        for name, arrays in self.folders:
+            if image and any(array.shape[2] < most_planes for array in arrays):
+                raise ConfigError(f"{name}: has grey images, but a flow of {most_planes} planes needs colour")
         self.folders = [(name, arrays) for name, arrays in self.folders if arrays]
         if not self.folders:
             raise ConfigError(f"none of {', '.join(name for name, _ in folders)} has a file as large as a crop")
