@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 
 def _kernel_cache() -> str:
@@ -30,6 +31,11 @@ def _kernel_cache() -> str:
 
 # Before anything imports numba; worker processes of pytest and Ray, and the commands under test, inherit it.
 os.environ["NUMBA_CACHE_DIR"] = _kernel_cache()
+
+
+# No deadlines: a test's time depends on what else the machine does, and on what numba compiles on the way.
+settings.register_profile("haarchive", deadline=None)
+settings.load_profile("haarchive")
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ def test_the_order_in_which_shards_arrive_changes_nothing():
 
 
 def test_a_small_source_costs_less_than_1500_bytes_of_manifest():
-    data = bytes(1 << 20)
+    data = bytes(SKELETON_CHUNK)
     manifest, _ = built(layout_of(data), [stored(0, 0, np.frombuffer(data, np.uint8))])
     assert len(manifest.to_bytes()) < 1500
 

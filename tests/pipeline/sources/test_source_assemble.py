@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from haarchive.codecs.errors import IntegrityError, SchemaVersionError
-from haarchive.pipeline.layout import Member, Pieces, Plane, SourceLayout
+from haarchive.pipeline.layout import SKELETON_CHUNK, Member, Pieces, Plane, SourceLayout
 from haarchive.pipeline.sources import SourceRef, assemble, get_packer, open_source, skeleton_size
 
 
@@ -54,7 +54,7 @@ def test_a_long_skeleton_comes_in_blocks(tmp_path):
     with open_source(SourceRef(str(tmp_path / "a.bin"), "a.bin")) as source:
         blocks = list(assemble(source.layout, source.read_region))
     assert b"".join(blocks) == data
-    assert max(map(len, blocks)) == 1 << 20
+    assert max(map(len, blocks)) == SKELETON_CHUNK
 
 
 def test_samples_that_pack_to_another_size_are_an_error():
