@@ -35,7 +35,7 @@ from haarchive.codecs.intnet.torch_backend import TorchNetwork
 
 __all__ = ["HaarCodec"]
 
-_HEADER = struct.Struct("<BBBBBxHII")
+_HEADER = struct.Struct("<BBBBBxHHII")
 _VERSION = 1
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 _MAX_LEVELS = 5
@@ -58,6 +58,7 @@ class _Header:
     levels: int
     bits: int
     shape: tuple[int, int, int]
+    divisor: int = 1
 
     @property
     def shift(self) -> int:
@@ -72,18 +73,21 @@ class _Header:
     def to_bytes(self) -> bytes:
         height, width, planes = self.shape
         dtype, transform = _DTYPES.index(self.dtype), colour.TRANSFORMS.index(self.transform)
-        return _HEADER.pack(_VERSION, dtype, transform, self.levels, self.bits, planes, height, width)
+        return _HEADER.pack(
+            _VERSION, dtype, transform, self.levels, self.bits, self.divisor, planes, height, width
+        )  # fmt: skip
 
     @classmethod
     def from_bytes(cls, data: bytes) -> _Header:
         try:
-            version, dtype, transform, levels, bits, planes, height, width = _HEADER.unpack_from(data)
-            header = cls(_DTYPES[dtype], colour.TRANSFORMS[transform], levels, bits, (height, width, planes))
+            version, dtype, transform, levels, bits, divisor, planes, height, width = _HEADER.unpack_from(data)
+            shape = (height, width, planes)
+            header = cls(_DTYPES[dtype], colour.TRANSFORMS[transform], levels, bits, shape, divisor)
         except (struct.error, IndexError) as error:
             raise BitstreamError(f"the header of a haar bitstream is damaged: {error}") from None
         if version != _VERSION:
             raise BitstreamError(f"haar bitstream version {version} is not {_VERSION}: update haarchive")
-        sane = max(height, width) <= _MAX_SIDE and 1 <= bits <= 8 * header.dtype.itemsize
+        sane = max(height, width) <= _MAX_SIDE and 1 <= bits <= 8 * header.dtype.itemsize and divisor >= 1
         if not sane or levels != _levels(header.shape) or (header.transform != "none" and planes < 3):
             raise BitstreamError("the header of a haar bitstream is damaged")
         return header
@@ -135,10 +139,13 @@ class HaarCodec(Codec):
                 f"planes, not {chunk.shape} {chunk.dtype}"
             )
         shape = (chunk.shape[0], chunk.shape[1], chunk.shape[2])
-        bits = 8 if chunk.dtype == np.uint8 else max(8, int(chunk.max(initial=0)).bit_length())
         planes = np.ascontiguousarray(np.moveaxis(chunk, 2, 0)).astype(np.int32)
+        # Cameras of 12 bits fill 16 by a shift, converters scale 8 bits by 257, masks are 0 and 255.
+        divisor = max(1, int(np.gcd.reduce(planes, axis=None)))
+        planes //= divisor
+        bits = max(8, int(planes.max(initial=0)).bit_length())
         transform = self._choose_transform(planes, bits) if planes.shape[0] >= 3 and planes.size else "none"
-        header = _Header(chunk.dtype, transform, _levels(shape), bits, shape)
+        header = _Header(chunk.dtype, transform, _levels(shape), bits, shape, divisor)
         return Bitstream(self._encode_planes(header, planes))
 
     def _encode_planes(self, header: _Header, planes: NDArray[np.int32]) -> tuple[bytes, ...]:
@@ -319,7 +326,7 @@ def _uncentred(x: NDArray[np.int32], header: _Header, exact: bool) -> Samples:
         x[group.start] += 1 << (header.bits - 1)
     if header.transform != "none":
         x[:3] = colour.inverse(header.transform, x[:3])
-    top = np.iinfo(header.dtype).max
+    top = np.iinfo(header.dtype).max // header.divisor
     if exact and x.size and (x.min() < 0 or x.max() > top):
         raise BitstreamError("decoded samples leave their range: the bitstream is damaged")
-    return np.ascontiguousarray(np.moveaxis(x.clip(0, top), 0, 2).astype(header.dtype))
+    return np.ascontiguousarray(np.moveaxis(x.clip(0, top) * header.divisor, 0, 2).astype(header.dtype))

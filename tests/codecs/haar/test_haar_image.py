@@ -255,3 +255,14 @@ def test_a_model_with_a_network_of_other_channels_is_refused() -> None:
     networks = dict(parsed.networks) | {"p3.he": parsed.networks["p1.he"]}
     with pytest.raises(ModelError, match=r"p3\.he"):
         HaarCodec.load(ModelFile("haar", networks).to_bytes())
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [(np.uint16, 257), (np.uint16, 16), (np.uint8, 255), (np.uint16, 65535)])
+def test_samples_scaled_by_a_constant_cost_what_the_unscaled_ones_cost(dtype, factor):
+    rng = np.random.default_rng(0)
+    top = np.iinfo(dtype).max // factor
+    plain = (np.cumsum(rng.integers(-2, 3, (64, 64, 1)), axis=1) + top // 2).clip(0, top)
+    codec = HaarCodec.load()
+    scaled, unscaled = codec.encode([(plain * factor).astype(dtype), plain.astype(np.uint16)])
+    assert scaled.nbytes <= unscaled.nbytes * 1.1 + 8
+    assert np.array_equal(codec.decode([scaled])[0], plain * factor)
