@@ -16,7 +16,6 @@ from haarchive.codecs.haar.stream import OperationList, WordReader
 
 __all__ = ["SampleMap", "find_map"]
 
-_GAP_SCALE = 32
 _LIMIT = 1 << 20
 _WIDE = 232
 
@@ -72,8 +71,10 @@ class SampleMap:
         operations.add_value(self.values.size, 0, _WIDE)
         if self.values.size:
             operations.add_value(int(self.values[0]), 0, _WIDE)
-            for gap in np.diff(self.values) - 1:
-                operations.add_value(int(gap), 0, _GAP_SCALE)
+            last, spread = 1, 0
+            for gap in np.diff(self.values).tolist():
+                operations.add_value(gap - last, 0, _gap_scale(spread))
+                last, spread = gap, _new_spread(spread, gap - last)
 
     @classmethod
     def read(cls, reader: WordReader) -> SampleMap:
@@ -89,11 +90,25 @@ class SampleMap:
             raise BitstreamError("the map of sample values is damaged")
         if not count:
             return cls(shift)
-        steps = [reader.value(0, _WIDE)] + [reader.value(0, _GAP_SCALE) + 1 for _ in range(count - 1)]
-        values = np.cumsum(np.array(steps, np.int64))
-        if count > 1 and min(steps[1:]) < 1:
-            raise BitstreamError("the map of sample values is damaged")
-        return cls(shift, values)
+        steps = [reader.value(0, _WIDE)]
+        last, spread = 1, 0
+        for _ in range(count - 1):
+            change = reader.value(0, _gap_scale(spread))
+            last, spread = last + change, _new_spread(spread, change)
+            if last < 1:
+                raise BitstreamError("the map of sample values is damaged")
+            steps.append(last)
+        return cls(shift, np.cumsum(np.array(steps, np.int64)))
+
+
+def _gap_scale(spread: int) -> int:
+    """Scale that a change of the gap is coded under: small where gaps have been regular."""
+    return min(8 * spread.bit_length(), _WIDE)
+
+
+def _new_spread(spread: int, change: int) -> int:
+    """Decaying mean of the changes' magnitude, in 1/16."""
+    return (7 * spread + 16 * abs(change)) >> 3
 
 
 def find_map(x: NDArray[np.int64]) -> SampleMap:
@@ -112,8 +127,25 @@ def find_map(x: NDArray[np.int64]) -> SampleMap:
     common = values[np.abs(values) <= middle].size
     density = common / (2 * middle + 1)
     sampled = x.size / 2 >= 8 * (2 * middle + 1)
-    worth = x.size * -np.log2(density) > 6 * values.size if density else False
     codable = values.size <= _LIMIT and int(values[-1]) - int(values[0]) < 1 << 31
-    if middle and sampled and density < 0.75 and worth and codable:
-        return SampleMap(shift, values)
-    return SampleMap(shift)
+    if not (middle and sampled and codable and density < 0.75):
+        return SampleMap(shift)
+    values = _without_holes(values)
+    # A change of the gap costs some bits; regular gaps cost next to nothing.
+    changes = int(np.count_nonzero(np.diff(values, 2)))
+    worth = x.size * -np.log2(density) > 6 * changes + values.size / 64
+    return SampleMap(shift, values) if worth and values.size <= _LIMIT else SampleMap(shift)
+
+
+def _without_holes(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add the values that the commonest gap steps over in larger gaps: a regular map is cheaper than an exact one."""
+    gaps = np.diff(values)
+    if not gaps.size:
+        return values
+    sizes, counts = np.unique(gaps, return_counts=True)
+    step = int(sizes[counts.argmax()])
+    repeats = np.where(gaps % step == 0, gaps // step, 1)
+    if step == 1 or values.size + int(repeats.sum()) > _LIMIT:
+        return values
+    steps = np.repeat(np.where(repeats > 1, step, gaps), repeats)
+    return np.append(values[0], values[0] + np.cumsum(steps))
