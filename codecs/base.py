@@ -36,8 +36,8 @@ class Bitstream:
 class Codec(ABC):
     """An immutable value that turns chunks of samples into bitstreams and back, exactly.
 
-    A codec has no state that a call could change: the same samples give the same bytes on every machine, in
-    any batch, on any number of threads.
+    A codec has no state that a call could change: the same samples give the same bytes in any batch and on any
+    number of threads, and the same bytes give the same samples on every machine.
     """
 
     name: ClassVar[str]
