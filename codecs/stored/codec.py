@@ -2,7 +2,7 @@
 
 A bitstream is one band::
 
-    u8       method: 0 raw, 1 zstd, 2 zstd of the byte planes
+    u8       method: 0 raw, 1 zstd, 2 zstd of the byte planes, 3 the low bytes
     u8       kind of the dtype, as ASCII: b i u f c S V
     uvarint  bytes of an item
     u8       number of dimensions
@@ -11,7 +11,8 @@ A bitstream is one band::
 
 where a uvarint is LEB128 (seven bits a byte, low bits first, the top bit set on all but the last). Method 2
 puts the lowest byte of every item first, then the next byte of every item and so on: wide samples compress
-better that way.
+better that way. Method 3 is for integers that need fewer bytes than their dtype has, such as 24-bit sound in
+int32: a byte k, then the k low bytes of every item; the rest is the sign ('i') or zero ('u').
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import zstandard
@@ -30,7 +31,7 @@ from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSampl
 
 __all__ = ["StoredCodec"]
 
-_RAW, _ZSTD, _ZSTD_PLANES = 0, 1, 2
+_RAW, _ZSTD, _ZSTD_PLANES, _LOW_BYTES = 0, 1, 2, 3
 _KINDS = "biufcSV"
 _MAX_ZSTD_RATIO = 1 << 17
 """More than zstd can expand by (128 KiB from a four-byte block): what claims more is damage, not data."""
@@ -38,7 +39,7 @@ _MAX_ZSTD_RATIO = 1 << 17
 
 @dataclass(frozen=True)
 class StoredCodec(Codec):
-    """Store samples exactly, as the smallest of raw, zstd, and zstd of their byte planes.
+    """Store samples exactly, as the smallest of raw, zstd, zstd of their byte planes, and their low bytes.
 
     Takes any shape and any boolean, integer, floating, complex or fixed-length bytes dtype. Decoded samples
     are in native byte order and equal bit for bit, NaN payloads included. Never more than 24 bytes over the
@@ -83,6 +84,10 @@ class StoredCodec(Codec):
                 packed = compressor.compress(planes.tobytes())
                 if len(packed) < len(payload):
                     method, payload = _ZSTD_PLANES, packed
+                low = _bytes_needed(samples)
+                if 1 + low * samples.size < len(payload):
+                    octets = np.frombuffer(raw, np.uint8).reshape(-1, samples.dtype.itemsize)
+                    method, payload = _LOW_BYTES, bytes([low]) + octets[:, :low].tobytes()
         header = bytearray((method, ord(chunk.dtype.kind)))
         _put_uvarint(header, chunk.dtype.itemsize)
         header.append(chunk.ndim)
@@ -100,7 +105,7 @@ def _decode_one(bitstream: Bitstream) -> Samples:
     method, kind = band[0], chr(band[1])
     itemsize, position = _get_uvarint(band, 2)
     ndim, position = _get_uvarint(band, position)  # one byte: at most 32
-    if method not in (_RAW, _ZSTD, _ZSTD_PLANES) or kind not in _KINDS or ndim > 32:
+    if method not in (_RAW, _ZSTD, _ZSTD_PLANES, _LOW_BYTES) or kind not in _KINDS or ndim > 32:
         raise BitstreamError("the header of a stored bitstream is damaged")
     shape = []
     for _ in range(ndim):
@@ -112,12 +117,35 @@ def _decode_one(bitstream: Bitstream) -> Samples:
         raise BitstreamError(f"a stored bitstream has no valid dtype: {kind}{itemsize}") from error
     payload = memoryview(band)[position:]
     nbytes = math.prod(shape) * dtype.itemsize
-    raw = _unpack(payload, method, nbytes, dtype.itemsize)
+    if method == _LOW_BYTES:
+        raw: bytes | NDArray[np.uint8] = _widen(payload, dtype, math.prod(shape))
+    else:
+        raw = _unpack(payload, method, nbytes, dtype.itemsize)
     try:
         samples = np.frombuffer(raw, dtype).reshape(shape) if nbytes else np.empty(shape, dtype)
     except ValueError as error:
         raise BitstreamError(f"a stored bitstream has no valid shape: {shape}") from error
     return samples.astype(dtype.newbyteorder("="))
+
+
+def _bytes_needed(samples: NDArray[Any]) -> int:
+    """The fewest low bytes that tell every sample, its dtype's own number where it is no integer."""
+    if samples.dtype.kind not in "iu":
+        return samples.dtype.itemsize
+    bits = max(int(samples.max()).bit_length(), (~int(samples.min())).bit_length() if samples.dtype.kind == "i" else 0)
+    return max(1, -(-(bits + (samples.dtype.kind == "i")) // 8))
+
+
+def _widen(payload: memoryview, dtype: np.dtype[Any], count: int) -> NDArray[np.uint8]:
+    """Give the bytes of `count` samples back from their low ones."""
+    low = payload[0] if len(payload) else 0
+    if dtype.kind not in "iu" or not 1 <= low < dtype.itemsize or len(payload) != 1 + low * count:
+        raise BitstreamError("a stored bitstream of low bytes is damaged")
+    octets = np.empty((count, dtype.itemsize), np.uint8)
+    octets[:, :low] = np.frombuffer(payload[1:], np.uint8).reshape(count, low)
+    negative = octets[:, low - 1] >> 7 if dtype.kind == "i" else np.zeros(count, np.uint8)
+    octets[:, low:] = (negative * 255)[:, None]
+    return octets
 
 
 def _unpack(payload: memoryview, method: int, nbytes: int, itemsize: int) -> bytes | NDArray[np.uint8]:

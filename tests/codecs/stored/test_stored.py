@@ -103,3 +103,25 @@ def test_a_claim_of_terabytes_is_refused_before_memory_is_asked_for():
 def test_a_bitstream_of_two_bands_is_refused():
     with pytest.raises(BitstreamError, match="1 band"):
         StoredCodec().decode([Bitstream((b"", b""))])
+
+
+@pytest.mark.parametrize(("dtype", "bits", "low"), [("int32", 24, 3), ("int16", 8, 1), ("int64", 33, 5)])
+def test_noise_of_few_bits_in_wide_integers_costs_its_own_bytes(dtype, bits, low):
+    top = 1 << (bits - 1)
+    samples = np.random.default_rng(0).integers(-top, top, (5000, 2)).astype(dtype)
+    samples[0] = -top, top - 1
+    (stream,) = StoredCodec().encode([samples])
+    assert stream.nbytes <= low * samples.size + 24
+    (restored,) = StoredCodec().decode([stream])
+    assert restored.dtype == samples.dtype
+    assert np.array_equal(restored, samples)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7])
+def test_low_bytes_that_do_not_fit_the_shape_are_refused(cut):
+    samples = np.random.default_rng(0).integers(-(1 << 23), 1 << 23, 1000).astype(np.int32)
+    band = StoredCodec().encode([samples])[0].bands[0]
+    header = len(band) - 3001
+    damaged = band[:header] + (b"\x04" + band[header + 1 :] if cut == 0 else band[header:-cut])
+    with pytest.raises(BitstreamError):
+        StoredCodec().decode([Bitstream((damaged,))])
