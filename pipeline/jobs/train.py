@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,6 @@ def train(
         raise ConfigError(f"crop {config.crop} must be divisible by 2 ** levels = {1 << config.levels}")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    torch.set_flush_denormal(True)
     corpus = load_corpus(config, config.train, data)
     validation = load_corpus(config, config.validation, data) if config.validation else None
     flows = _make_flows(config, start_from).to(device)
@@ -91,18 +91,19 @@ def train(
     checkpoint = out / "checkpoint.pt"
     first = _resume(checkpoint, config, flows, optimiser)
     began = time.monotonic()
-    for step in range(first, config.steps):
-        loss = _step(config, flows, optimiser, corpus, step, device)
-        measured: dict[str, float] = {}
-        if (step + 1) % config.validate_every == 0 or step + 1 == config.steps:
-            measured = _validate(flows, validation, device) if validation else {}
-            _save(checkpoint, config, flows, optimiser, step + 1)
-        report = TrainProgress(step + 1, config.steps, loss, measured, time.monotonic() - began)
-        if measured:
-            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(asdict(report)) + "\n")
-        if progress:
-            progress(report)
+    with _denormals_flushed():
+        for step in range(first, config.steps):
+            loss = _step(config, flows, optimiser, corpus, step, device)
+            measured: dict[str, float] = {}
+            if (step + 1) % config.validate_every == 0 or step + 1 == config.steps:
+                measured = _validate(flows, validation, device) if validation else {}
+                _save(checkpoint, config, flows, optimiser, step + 1)
+            report = TrainProgress(step + 1, config.steps, loss, measured, time.monotonic() - began)
+            if measured:
+                with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(asdict(report)) + "\n")
+            if progress:
+                progress(report)
     networks = {
         f"p{flow.planes}.{band}": network
         for flow in flows
@@ -113,6 +114,16 @@ def train(
     partial = path.with_suffix(".partial")
     partial.write_bytes(ModelFile(config.codec, networks, card=_card(config)).to_bytes())
     return partial.replace(path)
+
+
+@contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Flush denormal floats, which late in a run cost much time; other code of the process must not inherit that."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _make_flows(config: TrainConfig, start_from: Path | None) -> torch.nn.ModuleList:

@@ -16,7 +16,7 @@ import torch
 from haarchive.codecs.errors import ConfigError, ModelError, SourceUnreadableError
 from haarchive.codecs.haar.image import HaarCodec
 from haarchive.codecs.intnet.modelfile import ModelFile
-from haarchive.pipeline.jobs.train import TrainProgress, train
+from haarchive.pipeline.jobs.train import TrainProgress, _denormals_flushed, train
 from haarchive.pipeline.jobs.train_config import FlowConfig, TrainConfig, load_train_config
 
 IMAGE = TrainConfig(
@@ -245,3 +245,9 @@ def test_a_configuration_that_is_not_valid_is_a_clear_error(tmp_path: Path, text
 def test_a_missing_configuration_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         load_train_config(tmp_path / "nowhere.yaml")
+
+
+def test_training_leaves_the_process_able_to_hold_denormals():
+    with _denormals_flushed():
+        pass
+    assert np.float64(5e-324) * 1.0 > 0
