@@ -5,12 +5,13 @@ checksums and index not counted. FLAC and WavPack are the command line tools whe
 times hold starting a process and reading and writing files, which weighs on short recordings. FLAC's files
 have no padding and no seek table. Where there is no `flac`, libsndfile's FLAC stands in, and is called so.
 
-bits: bits a sample. / -5, / -8ep: bytes in relation to FLAC's at these settings; below 1 is smaller.
-x time: seconds of sound coded in a second.
+bits: bits a sample. / -5, / -8ep, / wv: bytes in relation to FLAC's at these settings and to WavPack's; below 1 is
+smaller. x time: seconds of sound coded in a second. ``--preset NAME ...`` measures some of our presets, else all.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ from _common import (
 from numpy.typing import NDArray
 
 from haarchive.codecs import Bitstream, get_codec
+from haarchive.codecs.haar.presets import DEFAULT_PRESET, PRESETS, Preset
 from haarchive.pipeline.sources.grid import audio_chunk
 
 SETS = (
@@ -53,7 +55,10 @@ _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24}
 
 
 def main() -> None:
-    chosen = options(__doc__, SETS)
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--preset", nargs="+", choices=PRESETS, default=list(PRESETS))
+    presets, others = parser.parse_known_args()
+    chosen = options(__doc__, SETS, others)
     folder = chosen.data / "audio" / "val"
     for name in chosen.sets:
         if not (folder / name).is_dir():
@@ -61,7 +66,9 @@ def main() -> None:
     files = [(name, path) for name in chosen.sets for path in find_files(folder / name, chosen.limit)]
     with tempfile.TemporaryDirectory(prefix="haarchive-bench-") as scratch:
         flac, references = _flac(Path(scratch))
-        contenders = [_ours(), *flac, *_wavpack(Path(scratch))]
+        wavpack = _wavpack(Path(scratch))
+        references = (*references, *(Reference(one.name, "/ wv") for one in wavpack))
+        contenders = [*(_ours(preset) for preset in presets.preset), *flac, *wavpack]
         measurements = measure(files, read, contenders, _warm_up())
     rows = summarise(measurements, references, {"all sets, mean": chosen.sets})
     print_tables(rows, references, "bits")
@@ -88,12 +95,13 @@ def _item(name: str, file: str, samples: NDArray[Any], bits: int, rate: int) -> 
     return Item(name, file, samples, samples.size * bits // 8, attrs)
 
 
-def _ours() -> Contender:
-    return Contender("haarchive", encode_chunks, decode_chunks, lambda bits: sum(b.nbytes for b in bits))
+def _ours(preset: Preset) -> Contender:
+    encode = partial(encode_chunks, preset=preset)
+    return Contender(f"haarchive {preset}", encode, decode_chunks, lambda bits: sum(b.nbytes for b in bits))
 
 
-def encode_chunks(item: Item) -> list[Bitstream]:
-    codec = get_codec("haar-audio")
+def encode_chunks(item: Item, preset: Preset = DEFAULT_PRESET) -> list[Bitstream]:
+    codec = get_codec("haar-audio", preset=preset)
     return [codec.encode([item.samples[span]])[0] for span in _spans(item.samples)]
 
 
@@ -112,7 +120,7 @@ def _spans(samples: NDArray[Any]) -> Iterator[slice]:
         yield slice(start, start + frames)
 
 
-def _flac(scratch: Path) -> tuple[list[Contender], tuple[Reference, Reference]]:
+def _flac(scratch: Path) -> tuple[list[Contender], tuple[Reference, ...]]:
     if not shutil.which("flac"):
         levels = [
             Contender(f"FLAC {level} (libsndfile)", partial(_encode_sndfile, level=level / 8), _decode_sndfile)

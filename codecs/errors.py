@@ -14,7 +14,8 @@ both ``except HaarchiveError`` and, say, ``except FileNotFoundError`` catch what
     │   ├── SourceNotFoundError     (FileNotFoundError)
     │   ├── SourceUnreadableError   (OSError)
     │   ├── SourceChangedError      (RuntimeError)      the file changed while it was read
-    │   └── SourceFormatError       (ValueError)        truncated or malformed; it is archived verbatim instead
+    │   ├── TruncatedSourceError    (EOFError)          the file ends before data that its container promises
+    │   └── SourceFormatError       (ValueError)        malformed; it is archived verbatim instead
     ├── ArchiveError
     │   ├── ArchiveNotFoundError    (FileNotFoundError)
     │   ├── SourceConflictError     (FileExistsError)   the name is taken by other content
@@ -57,6 +58,7 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "StoragePermissionError",
+    "TruncatedSourceError",
     "UnsupportedSamplesError",
 ]
 
@@ -103,6 +105,10 @@ class SourceUnreadableError(SourceError, OSError):
 
 class SourceChangedError(SourceError, RuntimeError):
     """The source changed while it was being archived."""
+
+
+class TruncatedSourceError(SourceError, EOFError):
+    """The source ends before data that its own headers promise."""
 
 
 class SourceFormatError(SourceError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from haarchive.codecs.base import Codec
 from haarchive.codecs.errors import CodecError
+from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 
 __all__ = ["CODEC_NAMES", "get_codec"]
 
@@ -11,7 +12,14 @@ CODEC_NAMES = ("haar", "haar-audio", "jpeg-xl", "stored")
 """Every codec that a manifest of format version 1 may name."""
 
 
-def get_codec(name: str, *, model: bytes | None = None, device: str = "cpu", tables: bytes = b"") -> Codec:
+def get_codec(
+    name: str,
+    *,
+    model: bytes | None = None,
+    device: str = "cpu",
+    preset: Preset = DEFAULT_PRESET,
+    tables: bytes = b"",
+) -> Codec:
     """Make the codec that a plane or a manifest names.
 
     Parameters
@@ -22,6 +30,8 @@ def get_codec(name: str, *, model: bytes | None = None, device: str = "cpu", tab
         A model file's content, for learned codecs; None takes the one shipped with haarchive.
     device : str
         Torch device for a learned codec's networks, such as 'cpu' or 'cuda:0'.
+    preset : {'fast', 'balanced', 'max'}
+        For the flows: how much time to take for fewer bytes when encoding. Decoding reads it from the bitstream.
     tables : bytes
         For 'jpeg-xl': the JPEGTables of the page that the tiles belong to.
 
@@ -36,11 +46,11 @@ def get_codec(name: str, *, model: bytes | None = None, device: str = "cpu", tab
         case "haar":
             from haarchive.codecs.haar.image import HaarCodec
 
-            return HaarCodec.load(model, device=device)
+            return HaarCodec.load(model, device=device, preset=preset)
         case "haar-audio":
             from haarchive.codecs.haar.audio import HaarAudioCodec
 
-            return HaarAudioCodec.load(model, device=device)
+            return HaarAudioCodec.load(model, device=device, preset=preset)
         case "jpeg-xl":
             from haarchive.codecs.jpegxl import JpegXLTranscoder
 

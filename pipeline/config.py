@@ -10,9 +10,10 @@ import yaml
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from haarchive.codecs.errors import ConfigError
+from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 from haarchive.configs import resolve_config
 
-__all__ = ["ActorConfig", "ArchiveConfig", "Guarantee", "load_config"]
+__all__ = ["ActorConfig", "ArchiveConfig", "Guarantee", "load_config", "override"]
 
 Guarantee = Literal["file-exact", "sample-exact"]
 
@@ -55,6 +56,10 @@ class ArchiveConfig(_Frozen):
     ----------
     guarantee : {'file-exact', 'sample-exact'}
         What restoration gives back: every byte of the file, or every sample in a new container.
+    preset : {'fast', 'balanced', 'max'}
+        How much time the flows may take for fewer bytes. Decoding needs no preset.
+    keep_damaged : bool
+        Whether a file that ends before data that its headers promise is archived as far as it goes. Otherwise it fails.
     shard_bytes : int
         Raw bytes that one shard takes, and one worker holds.
     batch_chunks : int
@@ -73,6 +78,8 @@ class ArchiveConfig(_Frozen):
     """
 
     guarantee: Guarantee = "file-exact"
+    preset: Preset = DEFAULT_PRESET
+    keep_damaged: bool = False
     shard_bytes: ByteSize = Field(default=ByteSize(64 * _MIB), ge=_MIB, le=1 << 30)
     batch_chunks: int = Field(default=16, ge=1)
     ray_from_bytes: ByteSize = Field(default=ByteSize(256 * _MIB), ge=0)
@@ -89,14 +96,14 @@ def load_config(name_or_path: str | Path, **overrides: Any) -> ArchiveConfig:
     Parameters
     ----------
     name_or_path : str or Path
-        A YAML file, or the name of a shipped preset: 'local' or 'gpu'.
+        A YAML file, or the name of a shipped profile: 'local' or 'gpu'.
     **overrides
         Fields that replace the file's; None means that the file's value stays.
 
     Raises
     ------
     ConfigError
-        If there is no such file or preset, or its content is not valid; the message names field and reason.
+        If there is no such file or profile, or its content is not valid; the message names field and reason.
     """
     try:
         path = resolve_config(name_or_path)
@@ -109,11 +116,26 @@ def load_config(name_or_path: str | Path, **overrides: Any) -> ArchiveConfig:
         raise ConfigError(f"{name_or_path}: is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(record, dict):
         raise ConfigError(f"{path}: must be a mapping of fields, not {type(record).__name__}")
-    record |= {name: value for name, value in overrides.items() if value is not None}
+    return _validated(record, overrides, f"{path}: ")
+
+
+def override(config: ArchiveConfig, **overrides: Any) -> ArchiveConfig:
+    """Replace fields of a configuration; None means that a value stays.
+
+    Raises
+    ------
+    ConfigError
+        If a new value is not valid.
+    """
+    return _validated(config.model_dump(), overrides)
+
+
+def _validated(record: Mapping[str, Any], overrides: Mapping[str, Any], origin: str = "") -> ArchiveConfig:
+    given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return ArchiveConfig.model_validate(record)
+        return ArchiveConfig.model_validate({**record, **given})
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_reasons(error)}") from None
+        raise ConfigError(f"{origin}{_reasons(error)}") from None
 
 
 def _reasons(error: ValidationError) -> str:

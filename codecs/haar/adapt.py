@@ -1,9 +1,9 @@
 """The adaptive stage: what is learned from the source itself while it is coded, in integers only.
 
-Forward: the encoder fits a linear predictor on a band's neighbourhood (`haarchive.codecs.haar.fit`) and sends its
-weights. Backward: encoder and decoder keep two tables of corrections to the log-scale that the network gave, one
-by the residuals around a sample and those of planes and bands coded before, one by the network's scale and the
-residuals around; each sample moves its two entries by the gradient of its own code length (stochastic gradient
+Forward: the encoder fits a linear predictor of a band's samples, and one of the logarithm of their scale, to the
+source (`haarchive.codecs.haar.band_fit`) and sends the weights. Backward: encoder and decoder keep two tables of
+corrections to the log-scale, one by the residuals around a sample and the scale predicted, one by the sample's phase
+in a periodic grid; each sample moves its two entries by the gradient of its own code length (stochastic gradient
 descent on the logistic's scale, with a step that shrinks with the visits).
 
 All quantities are integers: locations and distances in 1/16 sample, log-scales in 1/64 octave, corrections in 2**-16
@@ -15,88 +15,190 @@ from __future__ import annotations
 import numpy as np
 
 from haarchive.codecs.distributions.jit import kernel
-from haarchive.codecs.haar.scales import gradient_row, half_octaves
+from haarchive.codecs.haar.phases import SCALE_PHASES
+from haarchive.codecs.haar.scales import gradient_row
 from haarchive.codecs.haar.values import MAX_SCALE, add_value, take_value
 
-__all__ = ["CONTEXTS", "MARGIN", "PRIORS", "PRIOR_CENTRE", "add_known", "code_band", "context_energy"]
+__all__ = [
+    "DISTANCE_LIMIT",
+    "LOG_ONE",
+    "MARGIN",
+    "NEAR_FLOOR",
+    "add_known",
+    "causal_logs",
+    "code_band",
+    "log_features",
+    "measure",
+    "weigh_features",
+]
 
-MARGIN = 2
+MARGIN = 3
 """Rows and columns of padding around every plane that taps look at."""
 
-CONTEXTS = 24
-"""Classes of residual energy, half an octave each."""
+DISTANCE_LIMIT = 1 << 24
 
-PRIORS = 32
-"""Classes of the network's log-scale, half an octave each."""
+LOG_ONE = 64
+"""Log-scales and logarithms are in 1/64 octave."""
 
-PRIOR_CENTRE = 96
-"""Log-scale (1/64 octave) where no network says otherwise. A network's counts half of its distance from it: the
-residuals around a sample know most of what the network knows, and the tables learn the rest."""
+NEAR_FLOOR = 45
+"""Added to magnitudes in 1/128 sample before their logarithm is taken: 0.35 sample."""
 
-_DISTANCE_LIMIT = 1 << 24
+_LOG_LIMIT = (1 << 24) - 1
+_NEARS, _LEVELS = 24, 32
+_NEAR_LOWEST = 10
+"""Half octaves of `NEAR_FLOOR`, rounded down."""
+
+# Steps after n visits, in 2**-16: 1 / (n + 20.5) down to 1 / 100 for what starts from a fitted scale, and
+# 0.7 / (n + 10.5) down to 1 / 200 for phases.
+_STEP = np.array([max((1 << 17) // (2 * n + 41), (1 << 16) // 100) for n in range(256)], np.int64)
+_PHASE_STEP = np.array([max(7 * (1 << 17) // (10 * (2 * n + 21)), (1 << 16) // 200) for n in range(256)], np.int64)
 
 
 @kernel
-def add_known(weights, sources, dy, dx, planes, total):  # type: ignore[no-untyped-def]
-    """Add the taps on samples that are known before the band is coded.
+def _log(value, real, whole):  # type: ignore[no-untyped-def]
+    """``64 * log2(value)`` for value >= 1, linear between powers of two and rounded down.
+
+    The exponent and the upper six bits of the mantissa of a float32 are just that; integers below 2**24 are exact
+    in it.
+    """
+    real[0] = min(value, _LOG_LIMIT)
+    return (np.int64(whole[0]) >> 17) - (127 << 6)
+
+
+@kernel
+def add_known(weights, sources, dy, dx, planes, row_class, column_class, classes, total):  # type: ignore[no-untyped-def]
+    """Add the taps on samples that are known before a band is coded.
 
     Parameters
     ----------
-    weights : (k,) int32
+    weights : (C, k) int32
+        One row for each class of samples.
     sources, dy, dx : (k,) int64
         For each tap the plane it looks at, and where.
-    planes : (S, H + 4, W + 4) int32
+    planes : (S, H + 6, W + 6) int32
+    row_class, column_class : (H,), (W,) int64
+        The class of sample (i, j) is ``row_class[i] * classes + column_class[j]``.
+    classes : int
+        Classes of columns.
     total : (H, W) int32 or int64
         Incremented.
     """
     height, width = total.shape
+    spread = np.empty((weights.shape[1], width), np.int32)
+    last = -1
     for i in range(height):
         row = total[i]
-        for k in range(weights.size):
-            weight = weights[k]
+        first = row_class[i] * classes
+        if classes == 1:
+            for k in range(sources.size):
+                weight = weights[first, k]
+                begin = MARGIN + dx[k]
+                taps = planes[sources[k], i + MARGIN + dy[k], begin : begin + width]
+                for j in range(width):
+                    row[j] += weight * taps[j]
+            continue
+        if first != last:
+            for k in range(sources.size):
+                for j in range(width):
+                    spread[k, j] = weights[first + column_class[j], k]
+            last = first
+        for k in range(sources.size):
+            many = spread[k]
             begin = MARGIN + dx[k]
             taps = planes[sources[k], i + MARGIN + dy[k], begin : begin + width]
             for j in range(width):
-                row[j] += weight * taps[j]
+                row[j] += many[j] * taps[j]
 
 
 @kernel
-def context_energy(sources, plane, ring, shift, energy, log):  # type: ignore[no-untyped-def]
-    """Class of the residuals that are known around each sample, from planes and bands coded before.
+def measure(total, target, fraction, limit, distances):  # type: ignore[no-untyped-def]
+    """Fill the distances of samples from locations that are known in full, as the encoder knows them.
 
     Parameters
     ----------
-    sources : (S, H + 4, W + 4) int32
-        Distances of bands coded before, padded.
-    plane, ring : (S,) int64
-        ``ring[s]`` says which samples count: 0 the one at the place twice and its four neighbours by half, 1 the
-        one at the place and the one below, by two each.
-    shift : int
-        Amplitude shift: classes are counted from residuals that are so many octaves larger.
-    energy : (H, W) uint8
-        Filled with classes below `CONTEXTS`.
-    log : (4096,) uint8
+    total : (H, W) int64
+        The sum of all taps and the network's share, in 2**-(fraction + 4).
+    target, distances : (H + 6, W + 6) int32
+    fraction, limit : int
     """
-    height, width = energy.shape
-    count = plane.size
+    height, width = total.shape
+    half = 1 << (fraction - 1)
     for i in range(height):
         for j in range(width):
-            total = 0
-            for s in range(count):
-                p = sources[plane[s]]
-                y = i + MARGIN
-                x = j + MARGIN
-                if ring[s] == 0:
-                    total += 4 * np.int64(p[y, x]) + p[y, x - 1] + p[y, x + 1] + p[y - 1, x] + p[y + 1, x]
-                else:
-                    total += 4 * np.int64(p[y, x]) + 4 * np.int64(p[y + 1, x])
-            if count > 1:
-                total //= count
-            energy[i, j] = min(max(half_octaves(total, log) - 4 - 2 * shift, 0), CONTEXTS - 1)
+            place = min(max((total[i, j] + half) >> fraction, -limit), limit)
+            distance = abs((np.int64(target[i + MARGIN, j + MARGIN]) << 4) - place)
+            distances[i + MARGIN, j + MARGIN] = min(distance, DISTANCE_LIMIT)
 
 
 @kernel
-def _around(distances, y, x):  # type: ignore[no-untyped-def]
+def log_features(kinds, index, distances, lows, floor, features):  # type: ignore[no-untyped-def]
+    """Logarithms of magnitudes that are known around each sample before a band is coded.
+
+    Parameters
+    ----------
+    kinds : (F,) int64
+        0 the distance at the place; 1 that twice and its four neighbours by half; 2 the mean of the place and the
+        one below; of a low band 3 the vertical slope, 4 the horizontal slope, 5 the vertical curvature, 6 the
+        horizontal curvature.
+    index : (F,) int64
+        The plane of `distances`, or of `lows`.
+    distances, lows : (S, H + 6, W + 6) int32
+    floor : int
+        Added to each magnitude, which is in 1/128 sample.
+    features : (F, H, W) int16
+        Filled, in 1/64 octave.
+    """
+    _, height, width = features.shape
+    real = np.empty(width, np.float32)
+    whole = real.view(np.int32)
+    for f in range(kinds.size):
+        kind = kinds[f]
+        plane = distances[index[f]] if kind <= 2 else lows[index[f]]
+        for i in range(height):
+            y = i + MARGIN
+            here = plane[y, MARGIN : MARGIN + width]
+            above = plane[y - 1, MARGIN : MARGIN + width]
+            below = plane[y + 1, MARGIN : MARGIN + width]
+            left = plane[y, MARGIN - 1 : MARGIN - 1 + width]
+            right = plane[y, MARGIN + 1 : MARGIN + 1 + width]
+            for j in range(width):
+                if kind == 0:
+                    size = 8 * np.int64(here[j])
+                elif kind == 1:
+                    size = 4 * np.int64(here[j]) + left[j] + right[j] + above[j] + below[j]
+                elif kind == 2:
+                    size = 4 * (np.int64(here[j]) + below[j])
+                elif kind == 3:
+                    size = abs(np.int64(below[j]) - above[j]) << 7
+                elif kind == 4:
+                    size = abs(np.int64(right[j]) - left[j]) << 7
+                elif kind == 5:
+                    size = abs(np.int64(below[j]) + above[j] - 2 * np.int64(here[j])) << 7
+                else:
+                    size = abs(np.int64(right[j]) + left[j] - 2 * np.int64(here[j])) << 7
+                real[j] = min(size + floor, _LOG_LIMIT)
+            for j in range(width):
+                features[f, i, j] = (whole[j] >> 17) - (127 << 6)
+
+
+@kernel
+def weigh_features(features, weights, prior, prior_weight, base):  # type: ignore[no-untyped-def]
+    """Add features times weights, and the network's log-scale times its own, to ``base (H, W) int32``."""
+    count, height, width = features.shape
+    for i in range(height):
+        row = base[i]
+        for f in range(count):
+            weight = weights[f]
+            feature = features[f, i]
+            for j in range(width):
+                row[j] += weight * feature[j]
+        if prior_weight:
+            for j in range(width):
+                row[j] += prior_weight * prior[i, j]
+
+
+@kernel
+def _near(distances, y, x):  # type: ignore[no-untyped-def]
     """Eight times the weighted mean of the distances of six causal neighbours."""
     above = distances[y - 1]
     here = distances[y]
@@ -104,43 +206,71 @@ def _around(distances, y, x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _locate(total, place, i, j, y, x, weights, dy, dx, network_weight, fraction, location):  # type: ignore[no-untyped-def]
-    """Location of one sample, in 1/16: known taps, causal taps and the network's share."""
-    acc = np.int64(total[i, j])
-    for k in range(weights.size):
-        acc += np.int64(weights[k]) * place[y + dy[k], x + dx[k]]
-    acc = (acc << 4) + np.int64(network_weight) * location[i, j]
-    return (acc + (1 << (fraction - 1))) >> fraction
+def _wide(near, distances, y, x):  # type: ignore[no-untyped-def]
+    """`_near` and eight neighbours farther out: sixteen times a mean."""
+    above = distances[y - 1]
+    over = distances[y - 2]
+    return (
+        near + above[x - 2] + above[x + 2] + over[x - 1] + over[x + 1] + over[x - 2] + over[x + 2]
+        + distances[y, x - 3] + distances[y - 3, x]
+    )  # fmt: skip
+
+
+@kernel
+def causal_logs(distances, floor, features):  # type: ignore[no-untyped-def]
+    """The two logarithms that `code_band` takes of causal neighbours, for the encoder's fit.
+
+    Parameters
+    ----------
+    distances : (H + 6, W + 6) int32
+    floor : int
+    features : (2, H, W) int16
+        Filled.
+    """
+    _, height, width = features.shape
+    real = np.empty(1, np.float32)
+    whole = real.view(np.int32)
+    for i in range(height):
+        for j in range(width):
+            near = _near(distances, i + MARGIN, j + MARGIN)
+            features[0, i, j] = _log(near + floor, real, whole)
+            features[1, i, j] = _log(_wide(near, distances, i + MARGIN, j + MARGIN) + 2 * floor, real, whole)
 
 
 @kernel
 def code_band(  # type: ignore[no-untyped-def]
-    decoding, target, total, weights, dy, dx, network_weight, fraction, location, prior, shift, energy, distances,
-    limit, gradient, log, rate, cdf, offset, low, size, first, start, freq, n, state, words, pos,
+    decoding, target, total, weights, dy, dx, row_class, column_class, classes, fraction, base, scale_weights,
+    row_phase, column_phase, shift, distances, limit, gradient,
+    cdf, offset, low, size, first, start, freq, n, state, words, pos,
 ):  # fmt: skip
     """Code or decode a band of one plane; one body for both, so that they cannot drift apart.
 
     Parameters
     ----------
     decoding : bool
-    target : (H + 4, W + 4) int32
+    target : (H + 6, W + 6) int32
         The samples, padded with zeros; filled when decoding.
-    total : (H, W) int32 or int64
-        Sum of the known taps, in 2**-fraction.
-    weights, dy, dx : (k,) int32, int64, int64
-        The causal taps.
-    network_weight, fraction : int
-    location, prior : (H, W) int32
-        The network's location (1/16, amplitude shift applied) and log-scale (1/64 octave, not applied).
+    total : (H, W) int64
+        Sum of the known taps and the network's share, in 2**-(fraction + 4).
+    weights : (C, k) int32
+        Of the causal taps, a row for each class.
+    dy, dx : (k,) int64
+    row_class, column_class, classes
+        As for `add_known`.
+    fraction : int
+    base : (H, W) int32
+        What is known of the log-scale, in 2**-14 octave.
+    scale_weights : (2,) int64
+        Of the two logarithms of `causal_logs`, in 1/256.
+    row_phase, column_phase : (H,), (W,) int64
+        Phases of rows and columns, below `SCALE_PHASES`.
     shift : int
-        Amplitude shift of the network's outputs.
-    energy : (H, W) uint8
-        From `context_energy`.
-    distances : (H + 4, W + 4) int32
+        Amplitude shift.
+    distances : (H + 6, W + 6) int32
         Zeros; filled with each sample's distance from its location, in 1/16.
     limit : int
         Locations are clamped to this magnitude, in 1/16.
-    gradient, log, rate : ndarray
+    gradient : ndarray
         Of the `ScaleTables`.
     cdf, offset, low, size, first : ndarray
         Of the `LogisticTables`.
@@ -155,26 +285,32 @@ def code_band(  # type: ignore[no-untyped-def]
     n, state, pos : int
     """
     height, width = total.shape
-    by_energy = np.zeros((CONTEXTS, CONTEXTS), np.int32)
-    by_prior = np.zeros((PRIORS, CONTEXTS), np.int32)
-    seen_energy = np.zeros((CONTEXTS, CONTEXTS), np.uint8)
-    seen_prior = np.zeros((PRIORS, CONTEXTS), np.uint8)
+    by_level = np.zeros((_NEARS, _LEVELS), np.int32)
+    by_phase = np.zeros((SCALE_PHASES, SCALE_PHASES), np.int32)
+    seen_level = np.zeros((_NEARS, _LEVELS), np.uint8)
+    seen_phase = np.zeros((SCALE_PHASES, SCALE_PHASES), np.uint8)
+    real = np.empty(1, np.float32)
+    whole = real.view(np.int32)
+    floor = NEAR_FLOOR << shift
+    half = 1 << (fraction - 1)
     for i in range(height):
         y = i + MARGIN
         for j in range(width):
             x = j + MARGIN
-            place = _locate(total, target, i, j, y, x, weights, dy, dx, network_weight, fraction, location)
-            place = min(max(place, -limit), limit)
-            near = min(max(half_octaves(_around(distances, y, x), log) - 4 - 2 * shift, 0), CONTEXTS - 1)
-            far = np.int64(energy[i, j])
-            level = np.int64(prior[i, j])
-            klass = min(max((level >> 5) + 10, 0), PRIORS - 1)
-            octaves = (
-                PRIOR_CENTRE
-                + ((level - PRIOR_CENTRE) >> 1)
-                + (shift << 6)
-                + ((by_energy[near, far] + by_prior[klass, near]) >> 10)
-            )
+            acc = np.int64(0)
+            klass = row_class[i] * classes + column_class[j]
+            for k in range(dy.size):
+                acc += np.int64(weights[klass, k]) * target[y + dy[k], x + dx[k]]
+            place = min(max((total[i, j] + (acc << 4) + half) >> fraction, -limit), limit)
+            around = _near(distances, y, x)
+            nearby = _log(around + floor, real, whole)
+            octaves = np.int64(base[i, j]) + scale_weights[0] * nearby
+            octaves += scale_weights[1] * _log(_wide(around, distances, y, x) + 2 * floor, real, whole)
+            octaves >>= 8
+            near = min(max((nearby >> 5) - _NEAR_LOWEST - 2 * shift, 0), _NEARS - 1)
+            level = min(max(((octaves - (shift << 6)) >> 5) + 8, 0), _LEVELS - 1)
+            p, q = row_phase[i], column_phase[j]
+            octaves += (by_level[near, level] + by_phase[p, q]) >> 10
             scale = min(max(((octaves + 4) >> 3) + 40, 0), MAX_SCALE)
             if decoding:
                 value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)
@@ -182,11 +318,11 @@ def code_band(  # type: ignore[no-untyped-def]
             else:
                 value = np.int64(target[y, x])
                 n = add_value(value, place, scale, cdf, offset, low, size, start, freq, n)
-            distance = min(abs((value << 4) - place), _DISTANCE_LIMIT)
+            distance = min(abs((value << 4) - place), DISTANCE_LIMIT)
             distances[y, x] = distance
             slope = gradient_row(scale, distance, gradient)
-            by_energy[near, far] += (slope * rate[seen_energy[near, far]] * 40) >> 14
-            by_prior[klass, near] += (slope * rate[seen_prior[klass, near]] * 27) >> 14
-            seen_energy[near, far] = min(np.int64(seen_energy[near, far]) + 1, 255)
-            seen_prior[klass, near] = min(np.int64(seen_prior[klass, near]) + 1, 255)
+            by_level[near, level] += (slope * _STEP[seen_level[near, level]] * 92) >> 14
+            by_phase[p, q] += (slope * _PHASE_STEP[seen_phase[p, q]] * 92) >> 14
+            seen_level[near, level] = min(np.int64(seen_level[near, level]) + 1, 255)
+            seen_phase[p, q] = min(np.int64(seen_phase[p, q]) + 1, 255)
     return n, state, pos

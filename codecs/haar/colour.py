@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TRANSFORMS", "forward", "inverse"]
+__all__ = ["TRANSFORMS", "forward", "inverse", "roughness"]
 
 TRANSFORMS = ("none", "ycocg-r", "rgb", "grb", "brg")
 """Transform names by their number in the bitstream.
@@ -68,3 +68,14 @@ def inverse(name: str, y: NDArray[np.int32]) -> NDArray[np.int32]:
     x[j] = y[1] + y[0]
     x[k] = y[2] + ((x[i] + x[j]) >> 1)
     return x
+
+
+def roughness(y: NDArray[np.int32]) -> float:
+    """An estimate of the bits that planes take: the mean logarithm of their plane-fit residuals; only encoders use it.
+
+    Parameters
+    ----------
+    y : ndarray, shape (C, H, W), int32
+    """
+    residual = y[:, 1:, 1:] - y[:, 1:, :-1] - y[:, :-1, 1:] + y[:, :-1, :-1]
+    return float(np.log2(np.abs(residual).mean(axis=(1, 2)) + 0.5).sum()) if residual.size else 0.0

@@ -1,4 +1,4 @@
-"""Forward adaptation: the encoder fits a band's linear predictor to the source and sends its weights.
+"""Weighted least squares of encoders: iteratively reweighted, and exact in whatever order sums are taken.
 
 Only the encoder runs this, in floating point; what it sends are integers, and decoders use nothing else.
 """
@@ -9,63 +9,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from haarchive.codecs.haar.adapt import MARGIN
-from haarchive.codecs.haar.taps import Tap
+__all__ = ["quantise", "reweigh", "solve_weights", "weighted_moments"]
 
-__all__ = ["WEIGHT_LIMIT", "fit_weights", "quantise", "solve_weights"]
-
-WEIGHT_LIMIT = (1 << 12) - 1
-"""Quantised weights are clamped to this magnitude."""
-
-_SAMPLES = 16384
 _BLOCK = 512
 _WEIGHT_ONE = 256.0
-
-
-def fit_weights(
-    taps: tuple[Tap, ...],
-    sources: NDArray[np.int64],
-    planes: NDArray[np.int32],
-    target: NDArray[np.int32],
-    location: NDArray[np.int32],
-    fraction: int,
-) -> NDArray[np.int32]:
-    """Robust least squares of the residual of a network's location on the neighbourhood.
-
-    Plain first, then reweighted by 1 / (|residual| + 1) (iteratively reweighted least squares: Holland and
-    Welsch, 1977), which leans towards least absolute deviations as the code length does.
-
-    Parameters
-    ----------
-    taps : tuple of Tap
-    sources : ndarray, shape (k,), int64
-        Which of `planes` each tap looks at; low taps count as differences from plane 0.
-    planes : ndarray, shape (S, H + 4, W + 4), int32
-        Padded planes; the target itself is among them.
-    target : ndarray, shape (H, W), int32
-    location : ndarray, shape (H, W), int32
-        The network's, in 1/16, amplitude shift applied.
-    fraction : int
-        Weights are quantised to multiples of ``2**-fraction``.
-
-    Returns
-    -------
-    ndarray, shape (k + 1,), int32
-        Weights of the taps, then that of the network's location, in units of ``2**-fraction``.
-    """
-    height, width = target.shape
-    # Whole lines of samples, spread over the picture; on a single line, every n-th sample.
-    stride = max(1, height * width // _SAMPLES)
-    step_y, step_x = (stride, 1) if height > 1 else (1, stride)
-    goal = (target[::step_y, ::step_x].astype(np.float64) - location[::step_y, ::step_x] / 16).ravel()
-    design = np.empty((len(taps) + 1, goal.size), np.float32)
-    centre = planes[0, MARGIN : MARGIN + height : step_y, MARGIN : MARGIN + width : step_x]
-    for column, tap, source in zip(design, taps, sources, strict=False):
-        y, x = MARGIN + tap.dy, MARGIN + tap.dx
-        values = planes[source, y : y + height : step_y, x : x + width : step_x]
-        column[:] = (values - centre if tap.source == "low" else values).ravel()
-    design[-1] = location[::step_y, ::step_x].ravel()
-    return quantise(solve_weights(design, goal)[0], fraction, WEIGHT_LIMIT)
 
 
 def solve_weights(

@@ -6,17 +6,17 @@
     band 0:    header, coarsest band
     band k:    the details of one level, coarse to fine: v, he, ho (see `taps`), plane by plane
 
-Every detail gets its location and scale from an integer network on what is decoded already, a linear
-predictor that was fitted to this chunk, and scale corrections that adapt while coding (see `adapt`). After
-"Learning Wavelets for Compression" (Lamacraft, 2019), which proposes lifting with learned parts as an integer
-flow.
+Every detail gets its location and scale from linear predictors that were fitted to this chunk, on what is decoded
+already and (where the preset has them) on the outputs of integer networks, and from scale corrections that adapt
+while coding (see `adapt`). After "Learning Wavelets for Compression" (Lamacraft, 2019), which proposes lifting with
+learned parts as an integer flow.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -25,9 +25,12 @@ from numpy.typing import NDArray
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
 from haarchive.codecs.haar import colour
-from haarchive.codecs.haar.adapt import PRIOR_CENTRE
-from haarchive.codecs.haar.band import CodedBand, Neighbourhood, code, decode
+from haarchive.codecs.haar.band import Band, run
+from haarchive.codecs.haar.band_fit import Effort, fit_band, log_residuals
 from haarchive.codecs.haar.lifting import merge, split
+from haarchive.codecs.haar.phases import NO_GRID, Grid, find_grid
+from haarchive.codecs.haar.plans import PLANS, Plan
+from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 from haarchive.codecs.haar.shipped import load_model
 from haarchive.codecs.haar.stream import OperationList, WordReader
 from haarchive.codecs.haar.taps import COARSEST, IMAGE_BANDS, BandSpec
@@ -35,20 +38,27 @@ from haarchive.codecs.intnet.torch_backend import TorchNetwork
 
 __all__ = ["HaarCodec"]
 
-_HEADER = struct.Struct("<BBBBBxHHII")
-_VERSION = 1
+_HEADER = struct.Struct("<BBBBBBHHIIIIBB")
+_VERSION = 2
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 _MAX_LEVELS = 5
 _SMALLEST_SPLIT = 16
 _MAX_SIDE = 1 << 16
 _MAX_PLANES = (1 << 16) - 1
+_MAX_CLASSES = 8
+_PRIOR_LIMIT = 2047
+_NETWORKS, _RICH = 1, 2
+"""Flags of the header."""
+
+
+_TRIAL = Effort(4096, 0)
 _TRIAL_SIDE = 128
 
 
 class _Direction(Protocol):
-    """Codes or decodes one band of one plane."""
+    """Codes or decodes one plane of a band."""
 
-    def __call__(self, near: Neighbourhood) -> CodedBand: ...
+    def __call__(self, band: Band, plane: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,9 @@ class _Header:
     bits: int
     shape: tuple[int, int, int]
     divisor: int = 1
+    networks: bool = False
+    rich: bool = False
+    grids: tuple[Grid, Grid] = (NO_GRID, NO_GRID)
 
     @property
     def shift(self) -> int:
@@ -73,21 +86,29 @@ class _Header:
     def to_bytes(self) -> bytes:
         height, width, planes = self.shape
         dtype, transform = _DTYPES.index(self.dtype), colour.TRANSFORMS.index(self.transform)
+        flags = _NETWORKS * self.networks + _RICH * self.rich
+        rows, columns = self.grids
         return _HEADER.pack(
-            _VERSION, dtype, transform, self.levels, self.bits, self.divisor, planes, height, width
+            _VERSION, dtype, transform, self.levels, self.bits, flags, self.divisor, planes, height, width,
+            rows.frequency, columns.frequency, rows.classes, columns.classes,
         )  # fmt: skip
 
     @classmethod
     def from_bytes(cls, data: bytes) -> _Header:
         try:
-            version, dtype, transform, levels, bits, divisor, planes, height, width = _HEADER.unpack_from(data)
-            shape = (height, width, planes)
-            header = cls(_DTYPES[dtype], colour.TRANSFORMS[transform], levels, bits, shape, divisor)
+            version, dtype, transform, levels, bits, flags, divisor, planes, *rest = _HEADER.unpack_from(data)
+            height, width, by_row, by_column, row_classes, column_classes = rest
+            header = cls(
+                _DTYPES[dtype], colour.TRANSFORMS[transform], levels, bits, (height, width, planes), divisor,
+                bool(flags & _NETWORKS), bool(flags & _RICH),
+                (Grid(by_row, row_classes), Grid(by_column, column_classes)),
+            )  # fmt: skip
         except (struct.error, IndexError) as error:
             raise BitstreamError(f"the header of a haar bitstream is damaged: {error}") from None
         if version != _VERSION:
             raise BitstreamError(f"haar bitstream version {version} is not {_VERSION}: update haarchive")
         sane = max(height, width) <= _MAX_SIDE and 1 <= bits <= 8 * header.dtype.itemsize and divisor >= 1
+        sane = sane and flags < 4 and all(1 <= grid.classes <= _MAX_CLASSES for grid in header.grids)
         if not sane or levels != _levels(header.shape) or (header.transform != "none" and planes < 3):
             raise BitstreamError("the header of a haar bitstream is damaged")
         return header
@@ -103,17 +124,36 @@ class HaarCodec(Codec):
     model_digest : str
     model : bytes
         The model file, for archives to keep.
+    preset : {'fast', 'balanced', 'max'}
+        How much time to take for fewer bytes.
+    plan : Plan, optional
+        Replaces what the preset means.
     """
 
     name: ClassVar[str] = "haar"
 
-    def __init__(self, networks: dict[str, TorchNetwork], model_digest: str, model: bytes) -> None:
+    def __init__(
+        self,
+        networks: dict[str, TorchNetwork],
+        model_digest: str,
+        model: bytes,
+        preset: Preset = DEFAULT_PRESET,
+        plan: Plan | None = None,
+    ) -> None:
         self._networks = networks
         self.model_digest = model_digest
         self.model = model
+        self._plan = PLANS[preset] if plan is None else plan
 
     @classmethod
-    def load(cls, model: bytes | None = None, *, device: str = "cpu") -> HaarCodec:
+    def load(
+        cls,
+        model: bytes | None = None,
+        *,
+        device: str = "cpu",
+        preset: Preset = DEFAULT_PRESET,
+        plan: Plan | None = None,
+    ) -> HaarCodec:
         """Make the codec from a model file, by default the one shipped.
 
         Raises
@@ -121,7 +161,7 @@ class HaarCodec(Codec):
         ModelError
             If the file is malformed or of another codec, or the device is not exact.
         """
-        return cls(*load_model(cls.name, model, device))
+        return cls(*load_model(cls.name, model, device), preset, plan)
 
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
         """Encode pictures; see `Codec.encode`."""
@@ -144,11 +184,14 @@ class HaarCodec(Codec):
         divisor = max(1, int(np.gcd.reduce(planes, axis=None)))
         planes //= divisor
         bits = max(8, int(planes.max(initial=0)).bit_length())
+        plan = self._plan
         transform = self._choose_transform(planes, bits) if planes.shape[0] >= 3 and planes.size else "none"
-        header = _Header(chunk.dtype, transform, _levels(shape), bits, shape, divisor)
-        return Bitstream(self._encode_planes(header, planes))
+        header = _Header(chunk.dtype, transform, _levels(shape), bits, shape, divisor, plan.networks, plan.rich)
+        if plan.grids and header.levels:
+            header = replace(header, grids=_find_grids(_centred(planes, header), header))
+        return Bitstream(self._encode_planes(header, planes, plan.effort))
 
-    def _encode_planes(self, header: _Header, planes: NDArray[np.int32]) -> tuple[bytes, ...]:
+    def _encode_planes(self, header: _Header, planes: NDArray[np.int32], effort: Effort) -> tuple[bytes, ...]:
         coarse = _centred(planes, header)
         if not coarse.size:
             return (header.to_bytes(),)
@@ -157,15 +200,15 @@ class HaarCodec(Codec):
             pyramid.append(coarse)
             coarse = split(split(coarse, 2)[0], 1)[0]
         operations = OperationList()
-        self._coarsest(header, coarse.shape, _coding([coarse], operations))
+        self._coarsest(header, coarse.shape, _coding([coarse], operations, effort))
         bands = [header.to_bytes() + operations.to_bytes()]
-        for x in reversed(pyramid):
+        for level, x in reversed(list(enumerate(pyramid, 1))):
             low, high = split(x, 2)
             coarse, v = split(low, 1)
             he, ho = high[:, 0::2], high[:, 1::2]
             operations = OperationList()
             if v.any() or high.any():
-                self._level(header, coarse, x.shape, _coding([v, he, ho], operations))
+                self._level(header, level, coarse, x.shape, _coding([v, he, ho], operations, effort))
             bands.append(operations.to_bytes())
         return tuple(bands)
 
@@ -192,7 +235,7 @@ class HaarCodec(Codec):
             high = np.zeros((n_planes, shape[1], shape[2] // 2), np.int32)
             if data:
                 reader = WordReader(data)
-                details = self._level(header, x, shape, _decoding(reader))
+                details = self._level(header, header.levels - n, x, shape, _decoding(reader))
                 reader.finish()
                 v, high[:, 0::2], high[:, 1::2] = details
             low = merge(x, v, 1)
@@ -202,62 +245,68 @@ class HaarCodec(Codec):
 
     def _coarsest(self, header: _Header, shape: tuple[int, ...], direction: _Direction) -> NDArray[np.int32]:
         """Code or decode the coarsest band of all planes."""
-        done: list[CodedBand] = []
-        location, prior = np.zeros(shape[1:], np.int32), np.full(shape[1:], PRIOR_CENTRE, np.int32)
+        size = (shape[0], shape[1], shape[2])
+        band = Band(COARSEST, header.levels + 1, size, [], [], shift=header.shift, limit=header.limit, rich=False)
         for plane in range(shape[0]):
-            near = Neighbourhood(
-                COARSEST, plane, (shape[1], shape[2]), [], [], done, [(c, 0) for c in done[-2:]],
-                location, prior, header.shift, header.limit,
-            )  # fmt: skip
-            done.append(direction(near))
-        return np.stack([coded.values for coded in done])
+            direction(band, plane)
+        return band.values
 
     def _level(
-        self, header: _Header, coarse: NDArray[np.int32], shape: tuple[int, ...], direction: _Direction
+        self,
+        header: _Header,
+        level: int,
+        coarse: NDArray[np.int32],
+        shape: tuple[int, ...],
+        direction: _Direction,
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
         """Code or decode the three detail bands of one level, whose input had `shape`."""
-        _, height, width = shape
-        odd_rows, odd_columns = height // 2, width // 2
+        planes, height, width = shape
+        down, across = height // 2, width // 2
         v_spec, he_spec, ho_spec = IMAGE_BANDS
-        no_bands: list[list[CodedBand]] = [[]] * shape[0]
-        v = self._band(header, v_spec, [coarse], no_bands, no_bands, (odd_rows, coarse.shape[2]), direction)
-        low = merge(coarse, np.stack([b.values for b in v]), 1)
+        v = self._band(header, v_spec, level, [coarse], [], (planes, down, coarse.shape[2]), direction)
+        low = merge(coarse, v.values, 1)
         even, odd = low[:, 0::2], low[:, 1::2]
-        beside = [[b] for b in v]
-        he = self._band(header, he_spec, [even, odd], no_bands, beside, (coarse.shape[1], odd_columns), direction)
-        above = [[b] for b in he]
-        ho = self._band(header, ho_spec, [odd, even], above, above, (odd_rows, odd_columns), direction)
-        return tuple(np.stack([b.values for b in band]) for band in (v, he, ho))  # type: ignore[return-value]
+        he = self._band(header, he_spec, level, [even, odd], [v], (planes, coarse.shape[1], across), direction)
+        ho = self._band(header, ho_spec, level, [odd, even], [he, v], (planes, down, across), direction)
+        return v.values, he.values, ho.values
 
     def _band(
         self,
         header: _Header,
         spec: BandSpec,
+        level: int,
         lows: list[NDArray[np.int32]],
-        details: Sequence[Sequence[CodedBand]],
-        before: Sequence[Sequence[CodedBand]],
-        shape: tuple[int, int],
+        before: list[Band],
+        shape: tuple[int, int, int],
         direction: _Direction,
-    ) -> list[CodedBand]:
+    ) -> Band:
         """Code or decode one band of all planes."""
+        band = Band(
+            spec, level, shape, lows, before, shift=header.shift, limit=header.limit, rich=header.rich,
+            grids=header.grids, networks=self._predict(header, spec, lows, before, shape) if header.networks else None,
+        )  # fmt: skip
+        for plane in range(shape[0]):
+            direction(band, plane)
+        return band
+
+    def _predict(
+        self,
+        header: _Header,
+        spec: BandSpec,
+        lows: list[NDArray[np.int32]],
+        before: list[Band],
+        shape: tuple[int, int, int],
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Locations and log-scales of the networks, each ``(P, H, W)``."""
         grid = (max(low.shape[1] for low in lows), lows[0].shape[2])
         context = [_onto(low, grid, "edge") for low in lows]
-        for n in range(spec.details):
-            context.append(_onto(np.stack([d[n].values for d in details]), grid, "constant"))
-        done: list[CodedBand] = []
-        ring = 1 if spec.details else 0
-        for planes in _groups(lows[0].shape[0]):
-            inputs = np.concatenate([c[planes] for c in context])[None] >> header.shift
-            out = self._networks[f"p{planes.stop - planes.start}.{spec.name}"].integers(inputs)[0]
-            locations, priors = np.split(out[:, : shape[0], : shape[1]], 2)
-            for plane in range(planes.start, planes.stop):
-                energies = [(c, 0) for c in done[-2:]] + [(c, ring) for c in before[plane]]
-                near = Neighbourhood(
-                    spec, plane, shape, [low[plane] for low in lows], details[plane], done, energies,
-                    locations[plane - planes.start], priors[plane - planes.start], header.shift, header.limit,
-                )  # fmt: skip
-                done.append(direction(near))
-        return done
+        context += [_onto(band.values, grid, "constant") for band in before[: spec.details]]
+        location, prior = np.zeros((2, *shape), np.int32)
+        for group in _groups(shape[0]):
+            inputs = np.concatenate([c[group] for c in context])[None] >> header.shift
+            out = self._networks[f"p{group.stop - group.start}.{spec.name}"].integers(inputs)[0]
+            location[group], prior[group] = np.split(out[:, : shape[1], : shape[2]], 2)
+        return location << header.shift, np.clip(prior, -_PRIOR_LIMIT, _PRIOR_LIMIT)
 
     def _choose_transform(self, planes: NDArray[np.int32], bits: int) -> str:
         """The colour transform that codes the middle of a picture in the fewest bytes."""
@@ -266,24 +315,49 @@ class HaarCodec(Codec):
             for n in planes.shape[1:]
         )
         trial = np.ascontiguousarray(planes[(slice(0, 3), *middle)])
+        if not self._plan.trial:
+            return min(colour.TRANSFORMS[1:], key=lambda name: colour.roughness(colour.forward(name, trial)))
         shape = (trial.shape[1], trial.shape[2], 3)
         dtype = _DTYPES[bits > 8]
 
         def cost(name: str) -> int:
-            header = _Header(dtype, name, _levels(shape), bits, shape)
-            return sum(len(band) for band in self._encode_planes(header, trial))
+            header = _Header(dtype, name, _levels(shape), bits, shape, rich=True)
+            return sum(len(band) for band in self._encode_planes(header, trial, _TRIAL))
 
         return min(colour.TRANSFORMS[1:], key=cost)
 
 
-def _coding(bands: list[NDArray[np.int32]], operations: OperationList) -> _Direction:
+def _coding(bands: list[NDArray[np.int32]], operations: OperationList, effort: Effort) -> _Direction:
     """The encoder's direction: takes the bands' planes one after the other."""
     planes: Iterator[NDArray[np.int32]] = (plane for band in bands for plane in band)
-    return lambda near: code(near, next(planes), operations)
+
+    def code(band: Band, plane: int) -> None:
+        band.values[plane] = next(planes)
+        run(band, plane, fit_band(band, plane, effort), operations)
+
+    return code
 
 
 def _decoding(reader: WordReader) -> _Direction:
-    return lambda near: decode(near, reader)
+    return lambda band, plane: run(band, plane, None, reader)
+
+
+def _find_grids(planes: NDArray[np.int32], header: _Header) -> tuple[Grid, Grid]:
+    """Look for grids in what a quick predictor leaves of the finest details of the first plane."""
+    low, high = split(planes[:1], 2)
+    coarse, v = split(low, 1)
+    even, odd = low[:, 0::2], low[:, 1::2]
+    magnitudes = []
+    for spec, lows, values in (
+        (IMAGE_BANDS[0], [coarse], v),
+        (IMAGE_BANDS[1], [even, odd], high[:, 0::2]),
+    ):
+        band = Band(spec, 1, values.shape, lows, [], shift=header.shift, limit=header.limit, rich=False)
+        if not band.fitted:
+            return NO_GRID, NO_GRID
+        band.values[:] = values
+        magnitudes.append(log_residuals(band, 0))
+    return find_grid(magnitudes, 0), find_grid(magnitudes, 1)
 
 
 def _levels(shape: tuple[int, int, int]) -> int:

@@ -1,10 +1,17 @@
 """The training objective: bits that the networks leave after the adaptive least squares has done its part.
 
-At coding time a linear predictor is fitted to the source itself (`haarchive.codecs.haar.adapt`), so a network
-that is trained alone would spend its capacity on what that predictor learns anyway. Here each training crop
-gets its own least-squares fit first, as a constant; the networks add a location and give the scale of what
-remains, and the loss is the code length of the details under the discretised logistic of "Integer Discrete
-Flows", equation 8.
+At coding time a linear predictor is fitted to the source itself, with the network's location among what it sees
+(`haarchive.codecs.haar.adapt`).
+
+Pictures: the networks learn to predict by themselves. What they leave of one plane is predicted from what they leave
+of the planes before, by a least-squares fit to each training crop, since how planes hang together is the scanner's
+and the stain's.
+
+Sound: each crop gets its own least-squares fit of what the network's location leaves, on all that the predictor of
+the codec sees.
+
+The loss is the code length of what remains, under the discretised logistic of "Integer Discrete Flows", equation 8.
+The fits are linear in the location, and gradients pass through them (variable projection: Golub and Pereyra, 1973).
 """
 
 from __future__ import annotations
@@ -144,11 +151,24 @@ class HaarFlow(nn.Module):
         if shift is not None:
             location = location * torch.exp2(shift.float())
             octaves = octaves + shift
-        with torch.no_grad():
-            lows, details, y = [a.float() for a in lows], [a.float() for a in details], target.float()
-            linear = torch.stack([_least_squares(band, plane, lows, details, y) for plane in range(self.planes)], 1)
-            rest = y - linear
-        return logistic_bits((rest - location).abs(), octaves.clamp(-5, 16)).sum()
+        lows, details, y = [a.float() for a in lows], [a.float() for a in details], target.float()
+        if self.kind == "image":
+            rest = _decorrelated(y - location)
+        else:
+            planes = range(self.planes)
+            rest = torch.stack([_residual(band, plane, lows, details, y, location[:, plane]) for plane in planes], 1)
+        return logistic_bits(rest.abs(), octaves.clamp(-5, 16)).sum()
+
+
+def _decorrelated(error: Tensor) -> Tensor:
+    """What is left of each plane's errors ``(N, P, H, W)`` after a linear fit on those of the planes before."""
+    rest = [error[:, 0]]
+    for plane in range(1, error.shape[1]):
+        before, goal = error[:, :plane].detach().flatten(2), error[:, plane].detach().flatten(1)[..., None]
+        ridge = torch.eye(plane, device=error.device) * (1.0 + 1e-3 * before.square().sum(dim=(1, 2))[:, None, None])
+        weights = torch.linalg.solve(before @ before.transpose(1, 2) + ridge, before @ goal)
+        rest.append(error[:, plane] - (weights[..., None] * error[:, :plane]).sum(dim=1))
+    return torch.stack(rest, 1)
 
 
 def _shifted(padded: Tensor, margin: tuple[int, int], dy: int, dx: int) -> Tensor:
@@ -156,10 +176,10 @@ def _shifted(padded: Tensor, margin: tuple[int, int], dy: int, dx: int) -> Tenso
     return padded[:, my + dy : padded.shape[1] - my + dy, mx + dx : padded.shape[2] - mx + dx]
 
 
-def _least_squares(
-    band: BandSpec, plane: int, lows: Sequence[Tensor], details: Sequence[Tensor], target: Tensor
+def _residual(
+    band: BandSpec, plane: int, lows: Sequence[Tensor], details: Sequence[Tensor], target: Tensor, location: Tensor
 ) -> Tensor:
-    """Robust least-squares prediction of one plane of a band, fitted to each example on its own.
+    """What robust least squares, fitted to each example on its own, leave of one plane of a band.
 
     Two solves: plain, then each sample weighted by 1 / (|residual| + 1), which leans towards least absolute
     deviations as the code length does.
@@ -187,8 +207,8 @@ def _least_squares(
         columns.append(column - centre if tap.source == "low" else column)
     n = y.shape[0]
     design = torch.stack(columns, 1).reshape(n, len(taps), -1)
-    goal = y.reshape(n, 1, -1)
-    power = goal.square().mean(dim=2, keepdim=True) + 1.0
+    goal = (y - location).reshape(n, 1, -1)
+    power = goal.detach().square().mean(dim=2, keepdim=True) + 1.0
     ridge = torch.eye(len(taps), device=y.device) * power * 4.0
     weight = torch.ones_like(goal) / power.sqrt()
     solution = goal.new_zeros(n, len(taps), 1)
@@ -198,5 +218,5 @@ def _least_squares(
         solution = torch.linalg.solve(gram, weighted @ goal.transpose(1, 2))
         if attempt == 0:
             residual = goal - (solution.transpose(1, 2) @ design)
-            weight = 1.0 / (residual.abs() + 1.0)
-    return (solution.transpose(1, 2) @ design).reshape(y.shape)
+            weight = 1.0 / (residual.detach().abs() + 1.0)
+    return (goal - solution.transpose(1, 2) @ design).reshape(y.shape)

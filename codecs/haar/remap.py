@@ -114,6 +114,7 @@ def _new_spread(spread: int, change: int) -> int:
 def find_map(x: NDArray[np.int64]) -> SampleMap:
     """Choose a map: drop common zero bits, and renumber where that saves more than the map costs.
 
+    Constant sound becomes zeros.
     A recording counts as sparse if its common values, those below the median magnitude, are visited eight times
     each on average and yet many of them never occur.
     """
@@ -122,8 +123,11 @@ def find_map(x: NDArray[np.int64]) -> SampleMap:
     x = x >> shift
     if not x.size:
         return SampleMap()
-    middle = int(np.median(np.abs(x)))
-    values = np.unique(x)
+    values, counts = _histogram(x)
+    order = np.argsort(np.abs(values), kind="stable")
+    middle = int(np.abs(values)[order[np.searchsorted(counts[order].cumsum(), x.size / 2)]])
+    if values.size == 1 and values[0]:
+        return SampleMap(shift, values)
     common = values[np.abs(values) <= middle].size
     density = common / (2 * middle + 1)
     sampled = x.size / 2 >= 8 * (2 * middle + 1)
@@ -135,6 +139,16 @@ def find_map(x: NDArray[np.int64]) -> SampleMap:
     changes = int(np.count_nonzero(np.diff(values, 2)))
     worth = x.size * -np.log2(density) > 6 * changes + values.size / 64
     return SampleMap(shift, values) if worth and values.size <= _LIMIT else SampleMap(shift)
+
+
+def _histogram(x: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The values in use, ascending, and how often each occurs."""
+    least, most = int(x.min()), int(x.max())
+    if most - least >= _LIMIT:
+        return np.unique(x, return_counts=True)
+    counts = np.bincount((x - least).ravel())
+    used = np.flatnonzero(counts)
+    return used + least, counts[used]
 
 
 def _without_holes(values: NDArray[np.int64]) -> NDArray[np.int64]:

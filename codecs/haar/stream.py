@@ -16,6 +16,7 @@ __all__ = ["OperationList", "WordReader"]
 
 _SCALE_BITS = 5
 _GROUP = 8
+_MASK_BITS = 15
 
 
 class OperationList:
@@ -71,6 +72,14 @@ class OperationList:
             self.add_bits(octave, _SCALE_BITS)
             for weight in group:
                 self.add_value(int(weight), 0, 8 * (octave + 4))
+
+    def add_mask(self, indices: NDArray[np.int64], count: int) -> None:
+        """Append which of `count` things there are, a bit each."""
+        mask = np.zeros(count, np.int64)
+        mask[indices] = 1
+        for at in range(0, count, _MASK_BITS):
+            piece = mask[at : at + _MASK_BITS]
+            self.add_bits(int(piece @ (1 << np.arange(len(piece)))), len(piece))
 
     def to_bytes(self) -> bytes:
         """The rANS stream of all operations; nothing for none."""
@@ -144,6 +153,14 @@ class WordReader:
         if np.abs(weights).max(initial=0) > limit:
             raise BitstreamError("a predictor's weight is out of range: the bitstream is damaged")
         return weights.astype(np.int32)
+
+    def mask(self, count: int) -> NDArray[np.int64]:
+        """Read what `OperationList.add_mask` appended: the indices, ascending."""
+        bits = np.zeros(count, bool)
+        for at in range(0, count, _MASK_BITS):
+            size = min(_MASK_BITS, count - at)
+            bits[at : at + size] = (self.bits(size) >> np.arange(size)) & 1
+        return np.flatnonzero(bits)
 
     def finish(self) -> None:
         """Check that the stream ended as every undamaged one does.

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AUDIO_BANDS", "AUDIO_COARSEST", "COARSEST", "IMAGE_BANDS", "BandSpec", "Tap", "band_taps"]
+__all__ = ["AUDIO_BANDS", "AUDIO_COARSEST", "COARSEST", "IMAGE_BANDS", "BandSpec", "Tap", "band_taps", "rich_taps"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,15 @@ class Tap:
         Which low band, detail band or earlier plane.
     dy, dx : int
         Offset in rows and columns.
+    plane : int, optional
+        For low and detail bands, the plane that is looked at; None is the plane being coded.
     """
 
     source: str
     index: int
     dy: int
     dx: int
+    plane: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class BandSpec:
     cross: tuple[tuple[int, int], ...]
 
 
-def _taps(source: str, index: int, offsets: list[tuple[int, int]]) -> list[Tap]:
-    return [Tap(source, index, dy, dx) for dy, dx in offsets]
+def _taps(source: str, index: int, offsets: list[tuple[int, int]], plane: int | None = None) -> list[Tap]:
+    return [Tap(source, index, dy, dx, plane) for dy, dx in offsets]
 
 
 _CAUSAL = _taps("self", 0, [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)])
@@ -127,3 +130,43 @@ def band_taps(band: BandSpec, plane: int) -> tuple[Tap, ...]:
     """All taps of a band in plane number `plane`; at most the two planes before it are looked at."""
     cross = [Tap("cross", before, dy, dx) for before in range(max(0, plane - 2), plane) for dy, dx in band.cross]
     return (*band.taps, *cross)
+
+
+_RICH_CAUSAL = [
+    *((t.dy, t.dx) for t in _CAUSAL),
+    *((-1, -2), (-1, 2), (-2, -1), (-2, 1), (-2, -2), (-2, 2), (0, -3), (-3, 0)),
+]
+_RICH_CROSS = [*_CROSS, (-1, -1), (-1, 1), (1, -1), (1, 1), (0, -2), (0, 2), (-2, 0), (2, 0)]
+_SQUARE = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (dy, dx) != (0, 0)]
+_BESIDE = [(0, 0), (0, -1), (0, 1), (1, 0), (-1, 0)]
+_BELOW = [(0, 0), (1, 0), (0, -1), (0, 1), (1, -1), (1, 1)]
+_RICH_BELOW = [
+    *_BELOW,
+    *((-1, 0), (2, 0), (0, -2), (0, 2), (1, -2), (1, 2), (-1, -1), (-1, 1), (2, -1), (2, 1)),
+]
+
+
+def rich_taps(band: BandSpec, plane: int, planes: int) -> tuple[Tap, ...]:
+    """Taps of a band of plane number `plane` out of `planes`: two rings, and what is known of other planes.
+
+    At most the two planes before and the two after are looked at.
+    """
+    taps = _taps("self", 0, _RICH_CAUSAL)
+    if band.lows:
+        taps += _taps("low", 0, _SQUARE)
+    if band.lows > 1:
+        taps += _taps("low", 1, [(0, 0), *_SQUARE])
+    if band.details:
+        taps += _taps("detail", 0, _RICH_BELOW)
+    for other in range(max(0, plane - 2), min(planes, plane + 3)):
+        if other < plane:
+            taps += _taps("cross", other, _RICH_CROSS)
+        if other == plane:
+            continue
+        if band.lows:
+            taps += _taps("low", 0, _SIDES if band.lows > 1 else _RING, other)
+        if band.lows > 1:
+            taps += _taps("low", 1, _BESIDE, other)
+        if band.details:
+            taps += _taps("detail", 0, _BELOW, other)
+    return tuple(taps)

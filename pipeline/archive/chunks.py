@@ -24,7 +24,7 @@ from haarchive.pipeline.archive.geometry import (
     row_bytes,
 )
 from haarchive.pipeline.archive.index import ChunkIndex, ChunkRow
-from haarchive.pipeline.archive.keys import shard_key
+from haarchive.pipeline.archive.keys import manifest_key, shard_key
 from haarchive.pipeline.archive.manifest import Manifest
 from haarchive.pipeline.archive.models import CodecCache
 from haarchive.pipeline.archive.shard import crc32c, samples_digest
@@ -162,14 +162,12 @@ class ChunkReader:
             by_shard[row.shard].append(want)
         streams = {}
         for shard, wants in by_shard.items():
-            key = shard_key(self._manifest.shards[shard].sha256)
             bands = [(want, needed[want][0], band) for want in wants for band in range(needed[want][1])]
+            starts = [row.offsets[band] for _, row, band in bands]
+            lengths = [row.lengths[band] for _, row, band in bands]
+            key = shard_key(self._manifest.shards[shard].sha256) if shard >= 0 else manifest_key(self._manifest.name)
             try:
-                blocks = self._store.get_ranges(
-                    key,
-                    [row.offsets[band] for _, row, band in bands],
-                    [row.lengths[band] for _, row, band in bands],
-                )
+                blocks = self._blocks(shard, key, starts, lengths)
             except ObjectNotFoundError as error:
                 raise IntegrityError(
                     f"{self._place(wants[0])}: the shard {self._store.object_url(key)} is missing"
@@ -184,6 +182,12 @@ class ChunkReader:
             for want in wants:
                 streams[want] = Bitstream(tuple(next(found) for _ in range(needed[want][1])))
         return streams
+
+    def _blocks(self, shard: int, key: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        if shard >= 0:
+            return self._store.get_ranges(key, starts, lengths)
+        payload = self._manifest.payload  # of a small source: it came with the manifest
+        return [payload[start : start + length] for start, length in zip(starts, lengths, strict=True)]
 
     def _decode(self, codec: Codec, wants: Sequence[_Want], streams: Sequence[Bitstream], reduce: int) -> list[Samples]:
         try:

@@ -14,6 +14,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from haarchive.codecs.errors import ArchiveError, IntegrityError, SchemaVersionError
+from haarchive.pipeline.archive import small
 from haarchive.pipeline.archive.keys import FORMAT_VERSION, check_name
 from haarchive.pipeline.archive.shard import INDEX_SCHEMA, ShardRef
 from haarchive.pipeline.layout import Member, Pieces, Plane, SourceLayout
@@ -21,11 +22,14 @@ from haarchive.pipeline.layout import Member, Pieces, Plane, SourceLayout
 __all__ = ["MANIFEST_INDEX_SCHEMA", "CodecTotals", "Manifest"]
 
 MANIFEST_INDEX_SCHEMA = INDEX_SCHEMA.insert(2, pa.field("shard", pa.int32()))
-"""The index of a manifest: that of its shards, and which shard each chunk is in."""
+"""The index of a manifest: that of its shards, and which shard each chunk is in.
+
+-1 is the manifest itself: see `haarchive.pipeline.archive.small`.
+"""
 
 _PIECES_SCHEMA = pa.schema([("gap", pa.int64()), ("length", pa.int64()), ("plane", pa.int32()), ("step", pa.int64())])
 _VERSION_KEY, _RECORD_KEY = b"haarchive.format_version", b"haarchive.record"
-_ZSTD_LEVEL = 12
+_ZSTD_LEVEL, _ZSTD_LEVEL_SMALL = 12, 19
 _DIGEST_FRAME = bytes.fromhex("502a4d18 20000000")
 """The head of a zstd frame that decoders skip: the manifest's digest is its 32 bytes of content."""
 _FRAME_BYTES = len(_DIGEST_FRAME) + 32
@@ -42,7 +46,7 @@ class CodecTotals:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that is needed to read an archived source, apart from its shards and models.
+    """All that is needed to read an archived source, apart from its models and (of all but small ones) its shards.
 
     Parameters
     ----------
@@ -50,10 +54,13 @@ class Manifest:
     guarantee : str
         'file-exact' or 'sample-exact'.
     shards : tuple of ShardRef
+        None of a small source, and of one without chunks.
     models : Mapping of str to str
         SHA-256 (hexadecimal) of the model file of each codec that needs one, by the codec's name.
     index : pyarrow.Table
         A row a chunk with `MANIFEST_INDEX_SCHEMA`, ordered by plane and chunk, every chunk exactly once.
+    payload : bytes
+        The bitstreams of a small source.
     """
 
     layout: SourceLayout
@@ -61,16 +68,25 @@ class Manifest:
     shards: tuple[ShardRef, ...]
     models: Mapping[str, str]
     index: Any
+    payload: bytes = b""
 
     @classmethod
     def build(
         cls,
         layout: SourceLayout,
         guarantee: str,
-        parts: Iterable[tuple[ShardRef, Any]],
+        parts: Iterable[tuple[ShardRef | bytes, Any]],
         models: Mapping[str, str],
     ) -> Manifest:
         """Put a manifest together from written shards and their indexes, in any order.
+
+        Parameters
+        ----------
+        layout : SourceLayout
+        guarantee : str
+        parts : iterable of (ShardRef or bytes, pyarrow.RecordBatch)
+            Of a small source the one part that `small.embed` has made.
+        models : Mapping of str to str
 
         Raises
         ------
@@ -78,13 +94,17 @@ class Manifest:
             If chunks of the source are missing or there twice.
         """
         parts = sorted(parts, key=lambda part: (part[1]["plane"][0].as_py(), part[1]["chunk"][0].as_py()))
+        embedded = [content for content, _ in parts if isinstance(content, bytes)]
+        if embedded and len(parts) > 1:
+            raise ArchiveError(f"{layout.name}: cannot commit: a source is either small or has shards")
         tables = [
-            pa.Table.from_batches([index]).add_column(2, "shard", pa.array([number] * len(index), pa.int32()))
+            _with_shard(pa.Table.from_batches([index]), number - len(embedded))
             for number, (_, index) in enumerate(parts)
         ]
         index = pa.concat_tables(tables) if tables else MANIFEST_INDEX_SCHEMA.empty_table()
         index = index.sort_by([("plane", "ascending"), ("chunk", "ascending")]).combine_chunks()
-        made = cls(layout, guarantee, tuple(ref for ref, _ in parts), dict(sorted(models.items())), index)
+        shards = tuple(ref for ref, _ in parts if isinstance(ref, ShardRef))
+        made = cls(layout, guarantee, shards, dict(sorted(models.items())), index, b"".join(embedded))
         problem = made._problem()
         if problem:
             raise ArchiveError(f"{layout.name}: cannot commit: {problem}")
@@ -113,23 +133,15 @@ class Manifest:
         if frame != _DIGEST_FRAME + hashlib.sha256(body).digest():
             raise IntegrityError(f"{origin} is damaged: its SHA-256 does not match")
         try:
-            source = pa.BufferReader(zstandard.ZstdDecompressor().decompress(body))
-            stream = pa.ipc.open_stream(source)
-            version = int(stream.schema.metadata[_VERSION_KEY])
-            if version > FORMAT_VERSION:
-                raise SchemaVersionError(
-                    f"{origin} has format version {version}, this haarchive reads up to {FORMAT_VERSION}; "
-                    "upgrade haarchive"
-                )
-            record = json.loads(stream.schema.metadata[_RECORD_KEY])
-            index = stream.read_all().replace_schema_metadata(None)
-            pieces = pa.ipc.open_stream(source).read_all()
+            read = zstandard.ZstdDecompressor().decompress(body)
+            record, index, pieces, payload = (_small if read.startswith(b"{") else _large)(read, origin)
             manifest = cls(
                 layout=_layout(record, pieces),
                 guarantee=str(record["guarantee"]),
-                shards=tuple(ShardRef(sha256, int(nbytes)) for sha256, nbytes in record["shards"]),
-                models=dict(record["models"]),
+                shards=tuple(ShardRef(sha256, int(nbytes)) for sha256, nbytes in record.get("shards", ())),
+                models=dict(record.get("models", {})),
                 index=index,
+                payload=payload,
             )
             problem = manifest._problem()
         except SchemaVersionError:
@@ -143,12 +155,18 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The manifest as an object; the same manifest gives the same bytes."""
-        metadata = {_VERSION_KEY: str(FORMAT_VERSION).encode(), _RECORD_KEY: _json(self._record())}
-        sink = pa.BufferOutputStream()
-        for table in (self.index.replace_schema_metadata(metadata), _pieces_table(self.layout.pieces)):
-            with pa.ipc.new_stream(sink, table.schema) as writer:
-                writer.write_table(table)
-        body = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(sink.getvalue().to_pybytes())
+        record, pieces = self._record(), _pieces_table(self.layout.pieces)
+        if self.shards:
+            metadata = {_VERSION_KEY: str(FORMAT_VERSION).encode(), _RECORD_KEY: small.json_line(record)}
+            sink = pa.BufferOutputStream()
+            for table in (self.index.replace_schema_metadata(metadata), pieces):
+                with pa.ipc.new_stream(sink, table.schema) as writer:
+                    writer.write_table(table)
+            body, level = sink.getvalue().to_pybytes(), _ZSTD_LEVEL
+        else:
+            record["format_version"] = FORMAT_VERSION
+            body, level = small.pack(record, self.index, pieces, self.payload), _ZSTD_LEVEL_SMALL
+        body = zstandard.ZstdCompressor(level=level).compress(body)
         return body + _DIGEST_FRAME + hashlib.sha256(body).digest()
 
     @property
@@ -206,33 +224,74 @@ class Manifest:
             row = int(np.argmax(wrong))
             return f"chunk {row - first[row]} of plane {planes[row]} is missing, or another is there twice"
         shard = self._column("shard")
-        if len(shard) and not (shard.min() >= 0 and shard.max() < len(self.shards)):
+        low, high = (0, len(self.shards) - 1) if self.shards else (-1, -1)
+        if len(shard) and not (shard.min() >= low and shard.max() <= high):
             return "the index names a shard that the manifest does not have"
+        if not self.shards and self._coded_bytes().sum() != len(self.payload):
+            return f"the index has bands of {self._coded_bytes().sum()} bytes, and there are {len(self.payload)}"
         return ""
 
     def _record(self) -> dict[str, Any]:
         layout = self.layout
-        return {
+        record = {
             "name": layout.name,
             "kind": layout.kind,
             "attrs": dict(layout.attrs),
             "guarantee": self.guarantee,
             "members": [[m.path, m.size, m.sha256] for m in layout.members],
             "planes": [
-                {
-                    "kind": p.kind,
-                    "shape": p.shape,
-                    "dtype": p.dtype,
-                    "chunk_shape": p.chunk_shape,
-                    "codec": p.codec,
-                    "packer": dict(p.packer),
-                    "attrs": dict(p.attrs),
-                }
+                _without_empty(
+                    {
+                        "kind": p.kind,
+                        "shape": p.shape,
+                        "dtype": p.dtype,
+                        "chunk_shape": p.chunk_shape,
+                        "codec": p.codec,
+                        "packer": dict(p.packer),
+                        "attrs": dict(p.attrs),
+                    }
+                )
                 for p in layout.planes
             ],
             "shards": [[s.sha256, s.nbytes] for s in self.shards],
             "models": dict(self.models),
         }
+        return _without_empty(record)
+
+
+def _large(body: bytes, origin: str) -> tuple[dict[str, Any], Any, Any, bytes]:
+    """Record, index, pieces and no payload, from two Arrow streams."""
+    source = pa.BufferReader(body)
+    stream = pa.ipc.open_stream(source)
+    _check_version(int(stream.schema.metadata[_VERSION_KEY]), origin)
+    record = json.loads(stream.schema.metadata[_RECORD_KEY])
+    index = stream.read_all().replace_schema_metadata(None)
+    return record, index, pa.ipc.open_stream(source).read_all(), b""
+
+
+def _small(body: bytes, origin: str) -> tuple[dict[str, Any], Any, Any, bytes]:
+    """Record, index, pieces and payload, from a line of JSON and what follows."""
+    line, _, payload = body.partition(b"\n")
+    record = json.loads(line)
+    _check_version(int(record["format_version"]), origin)
+    index, pieces = small.unpack(record, _PIECES_SCHEMA)
+    return record, _with_shard(index, -1), pieces, payload
+
+
+def _check_version(version: int, origin: str) -> None:
+    if version > FORMAT_VERSION:
+        raise SchemaVersionError(
+            f"{origin} has format version {version}, this haarchive reads up to {FORMAT_VERSION}; upgrade haarchive"
+        )
+
+
+def _with_shard(index: Any, number: int) -> Any:
+    return index.add_column(2, "shard", pa.array([number] * len(index), pa.int32()))
+
+
+def _without_empty(record: dict[str, Any]) -> dict[str, Any]:
+    """Without mappings and lists that hold nothing; readers take what is absent as such."""
+    return {name: value for name, value in record.items() if value not in ({}, [])}
 
 
 def _layout(record: Mapping[str, Any], pieces: Any) -> SourceLayout:
@@ -240,12 +299,12 @@ def _layout(record: Mapping[str, Any], pieces: Any) -> SourceLayout:
     return SourceLayout(
         name=record["name"],
         kind=record["kind"],
-        members=tuple(Member(path, int(size), sha256) for path, size, sha256 in record["members"]),
+        members=tuple(Member(path, int(size), sha256) for path, size, sha256 in record.get("members", ())),
         planes=tuple(
             Plane(**{**p, "shape": tuple(p["shape"]), "chunk_shape": tuple(p["chunk_shape"])}) for p in record["planes"]
         ),
         pieces=Pieces(np.cumsum(gap + length) - length, length, plane, np.cumsum(step)),
-        attrs=record["attrs"],
+        attrs=record.get("attrs", {}),
     )
 
 
@@ -260,8 +319,3 @@ def _pieces_table(pieces: Pieces) -> Any:
     ]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, _PIECES_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=_PIECES_SCHEMA)
-
-
-def _json(record: Mapping[str, Any]) -> bytes:
-    # ASCII only: file names may hold bytes that are no UTF-8, which Python keeps as lone surrogates.
-    return json.dumps(record, separators=(",", ":"), sort_keys=True).encode("ascii")

@@ -21,6 +21,7 @@ __all__ = [
     "Shard",
     "ShardRef",
     "build_shard",
+    "chunk_index",
     "crc32c",
     "samples_digest",
 ]
@@ -153,7 +154,19 @@ def build_shard(chunks: Sequence[EncodedChunk]) -> Shard:
         offsets[row].append(first + end - len(payload))
         lengths[row].append(len(payload))
         band_crcs[row].append(crc)
-    index = pa.record_batch(
+    index = chunk_index(chunks, offsets, lengths, band_crcs)
+    data = buffer.to_pybytes()
+    return Shard(data, hashlib.sha256(data).hexdigest(), index)
+
+
+def chunk_index(
+    chunks: Sequence[EncodedChunk],
+    offsets: Sequence[Sequence[int]],
+    lengths: Sequence[Sequence[int]],
+    crcs: Sequence[Sequence[int]],
+) -> Any:
+    """A row a chunk, with `INDEX_SCHEMA`, from what is known of the bands of each."""
+    return pa.record_batch(
         [
             pa.array([c.plane for c in chunks], pa.int32()),
             pa.array([c.chunk for c in chunks], pa.int64()),
@@ -163,12 +176,10 @@ def build_shard(chunks: Sequence[EncodedChunk]) -> Shard:
             pa.array([c.fallback for c in chunks], pa.string()),
             pa.array(offsets, pa.list_(pa.int64())),
             pa.array(lengths, pa.list_(pa.int32())),
-            pa.array(band_crcs, pa.list_(pa.uint32())),
+            pa.array(crcs, pa.list_(pa.uint32())),
         ],
         schema=INDEX_SCHEMA,
     )
-    data = buffer.to_pybytes()
-    return Shard(data, hashlib.sha256(data).hexdigest(), index)
 
 
 def samples_digest(samples: Samples) -> bytes:

@@ -16,6 +16,12 @@ class _Guarantee(StrEnum):
     sample_exact = "sample-exact"
 
 
+class _Preset(StrEnum):
+    fast = "fast"
+    balanced = "balanced"
+    max = "max"
+
+
 def archive_command(
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCES", help="Files, folders, zarr stores or glob patterns.")
@@ -24,11 +30,19 @@ def archive_command(
         str,
         typer.Argument(metavar="ARCHIVE", help="A folder or s3://bucket/prefix; made if it is not there."),
     ],
-    config: Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a preset: local, gpu.")] = "local",
+    config: Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a profile: local, gpu.")] = "local",
     guarantee: Annotated[
         _Guarantee | None,
         typer.Option(help="file-exact gives back every byte; sample-exact every sample, in a new container."),
     ] = None,
+    preset: Annotated[
+        _Preset | None,
+        typer.Option(help="How much time to take for fewer bytes; balanced unless the configuration says otherwise."),
+    ] = None,
+    keep_damaged: Annotated[
+        bool,
+        typer.Option("--keep-damaged", help="Archive files that were cut short as far as they go, too."),
+    ] = False,
     local: Annotated[bool, typer.Option("--local", help="Stay in this process, whatever the size.")] = False,
     ray: Annotated[bool, typer.Option("--ray", help="Run on Ray, whatever the size.")] = False,
     device: Annotated[str | None, typer.Option(help="Torch device of the codecs: cpu, cuda.")] = None,
@@ -38,7 +52,8 @@ def archive_command(
     """Archive files: smaller, proven to come back, nothing half done.
 
     The last argument is the archive. Whatever is archived already is left as it is, so a job that was stopped
-    is resumed by running it again. A file that fails does not stop the others.
+    is resumed by running it again. A file that fails does not stop the others; one that ends before data that its
+    headers promise fails too, unless --keep-damaged says that there is no better copy.
 
     [bold]haarchive archive[/] slide.svs recordings/ s3://bucket/archive
 
@@ -54,7 +69,13 @@ def archive_command(
         raise typer.BadParameter("--local and --ray exclude each other")
     if Path(url).is_file():
         raise typer.BadParameter(f"the last argument is the archive, and {url} is a file", param_hint="ARCHIVE")
-    settings = load_config(config, guarantee=guarantee.value if guarantee else None, device=device)
+    settings = load_config(
+        config,
+        guarantee=guarantee.value if guarantee else None,
+        preset=preset.value if preset else None,
+        keep_damaged=keep_damaged or None,
+        device=device,
+    )
     with Screen(as_json=as_json, quiet=quiet, verb="archiving") as screen:
         report = archive(
             sources,

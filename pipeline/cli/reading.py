@@ -144,6 +144,8 @@ def _description(source: ArchivedSource) -> list[str]:
     lines += [f"  stored     {count} chunks: {reason}" for reason, count in manifest.fallbacks().items()]
     lines += [f"  model      {name}: {sha256}" for name, sha256 in manifest.models.items()]
     lines += [f"  shard      {shard.sha256} {human_bytes(shard.nbytes)}" for shard in manifest.shards]
+    if manifest.payload:
+        lines.append(f"  shard      none: {human_bytes(len(manifest.payload))} of bitstreams are in the manifest")
     members = [member for member in layout.members if len(layout.members) == 1]
     lines += [f"  sha-256    {member.sha256}" for member in members]
     if len(layout.members) > 1:

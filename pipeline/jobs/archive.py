@@ -15,9 +15,10 @@ from haarchive.codecs.errors import (
     SourceNotFoundError,
     SourceUnreadableError,
 )
+from haarchive.codecs.haar.presets import Preset
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.archive.keys import model_key
-from haarchive.pipeline.config import ArchiveConfig
+from haarchive.pipeline.config import ArchiveConfig, override
 from haarchive.pipeline.jobs.local import archive_in_process
 from haarchive.pipeline.jobs.report import JobReport, Progress, Quiet, SourceReport, explain
 from haarchive.pipeline.sources import SourceRef, discover
@@ -26,12 +27,17 @@ __all__ = ["Engine", "archive"]
 
 Engine = Literal["auto", "local", "ray"]
 
+_FLOWS = {"haar", "haar-audio"}
+"""The codecs that a preset is for."""
+
 
 def archive(
     sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     url: str | os.PathLike[str],
     *,
     config: ArchiveConfig | None = None,
+    preset: Preset | None = None,
+    keep_damaged: bool | None = None,
     engine: Engine = "auto",
     progress: Progress | None = None,
 ) -> JobReport:
@@ -48,6 +54,11 @@ def archive(
         Where the archive is or will be: a folder, ``s3://bucket/prefix``, ``memory://name``.
     config : ArchiveConfig, optional
         See `haarchive.pipeline.config.load_config`.
+    preset : {'fast', 'balanced', 'max'}, optional
+        How much time the flows may take for fewer bytes; replaces ``config.preset``.
+    keep_damaged : bool, optional
+        Whether files that were cut short are archived as far as they go, rather than reported as failed; replaces
+        ``config.keep_damaged``.
     engine : {'auto', 'local', 'ray'}
         'local' works in this process, 'ray' on Ray Data; 'auto' takes Ray from ``config.ray_from_bytes`` on.
         Both write the same bytes.
@@ -63,7 +74,7 @@ def archive(
     Raises
     ------
     ConfigError
-        If two sources would have the same name, or the engine cannot be used here.
+        If two sources would have the same name, the engine cannot be used here, or there is no such preset.
     StorageError, IntegrityError, SchemaVersionError
         If the archive itself cannot be opened or written to.
     ModelNotFoundError
@@ -75,7 +86,7 @@ def archive(
     >>> report.raise_for_failures().sources[0].archived_bytes  # doctest: +SKIP
     """
     started = time.monotonic()
-    config = config or ArchiveConfig()
+    config = override(config or ArchiveConfig(), preset=preset, keep_damaged=keep_damaged)
     progress = progress or Quiet()
     models = _read_models(config)
     writer = ArchiveWriter(url)
@@ -94,7 +105,11 @@ def archive(
     for report in run(refs, writer, config, models, progress):
         new = sorted(set(report.models.values()) - seen)
         seen.update(new)
-        report = replace(report, model_bytes={sha256: writer.store.head(model_key(sha256)) or 0 for sha256 in new})
+        report = replace(
+            report,
+            model_bytes={sha256: writer.store.head(model_key(sha256)) or 0 for sha256 in new},
+            preset=config.preset if report.status == "archived" and _FLOWS & report.codecs.keys() else "",
+        )
         progress.finished(report)
         reports.append(report)
     order = {ref.name: number for number, ref in enumerate(refs)}

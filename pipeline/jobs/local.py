@@ -92,7 +92,7 @@ class _Worker:
         try:
             chunks = read(task, scanned)
             encoded, models = self._encoder.encode(task, scanned.layout.planes, chunks, self._progress.advanced)
-            return write(self._writer, task, encoded, models)
+            return write(self._writer, task, scanned.layout, encoded, models)
         except Exception as error:
             return Failure(task.source, task.index, explain(error))
 

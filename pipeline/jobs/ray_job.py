@@ -262,7 +262,7 @@ def _write(table: pa.Table, scanned: Mapping[str, Any], shared: _Shared) -> pa.T
     try:
         encoded, models = content
         found = _fetch(scanned[source])
-        return _row(source, task, write(_writer(shared.url), found.tasks[task], encoded, models))
+        return _row(source, task, write(_writer(shared.url), found.tasks[task], found.layout, encoded, models))
     except Exception as error:
         return _row(source, task, Failure(source, task, explain(error)))
 

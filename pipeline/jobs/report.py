@@ -39,6 +39,8 @@ class SourceReport:
     model_bytes : Mapping of str to int
         Size of each model object, by SHA-256, at the first source of a job that needs it. Not part of
         `archived_bytes`.
+    preset : str
+        That of the flows, where a source was archived now and a flow was of use.
     seconds : float
         Wall time from the first look at the source to its commit.
     path : str
@@ -58,6 +60,7 @@ class SourceReport:
     fallbacks: Mapping[str, int] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     model_bytes: Mapping[str, int] = field(default_factory=dict)
+    preset: str = ""
     seconds: float = 0.0
     path: str = ""
     note: str = ""
@@ -81,6 +84,7 @@ class SourceReport:
             "fallbacks": dict(self.fallbacks),
             "models": dict(self.models),
             "model_bytes": dict(self.model_bytes),
+            "preset": self.preset,
             "path": self.path,
             "note": self.note,
             "error": self.error,

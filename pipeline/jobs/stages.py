@@ -16,6 +16,7 @@ import pyarrow as pa
 from haarchive.codecs import Codec, Samples, get_codec
 from haarchive.codecs.errors import ModelError, SourceConflictError
 from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, ShardRef, build_shard
+from haarchive.pipeline.archive.small import embed, is_small
 from haarchive.pipeline.config import ArchiveConfig, Guarantee
 from haarchive.pipeline.jobs.plan import ShardTask, plan_shards
 from haarchive.pipeline.jobs.proving import encode_proven
@@ -61,7 +62,8 @@ class WrittenShard:
     source : str
     task : int
         `ShardTask.index`.
-    shard : ShardRef
+    shard : ShardRef or bytes
+        The bitstreams themselves where the source is small: they go into its manifest.
     index : pyarrow.RecordBatch
         One row a chunk; see `haarchive.pipeline.archive.shard`.
     models : Mapping of str to str
@@ -70,7 +72,7 @@ class WrittenShard:
 
     source: str
     task: int
-    shard: ShardRef
+    shard: ShardRef | bytes
     index: pa.RecordBatch
     models: Mapping[str, str] = field(default_factory=dict)
 
@@ -78,7 +80,7 @@ class WrittenShard:
 def scan(ref: SourceRef, config: ArchiveConfig) -> ScannedSource:
     """Read a source once: its structure, its digests, and how it is cut into shards."""
     started = time.time()
-    with open_source(ref, guarantee=config.guarantee) as source:
+    with open_source(ref, guarantee=config.guarantee, keep_damaged=config.keep_damaged) as source:
         layout = source.layout
     return ScannedSource(ref, layout, plan_shards(layout, config.shard_bytes), config.guarantee, started)
 
@@ -186,7 +188,9 @@ class Encoder:
             return get_codec(name, tables=base64.b64decode(plane.attrs.get("jpeg_tables", "")))
         with self._lock:  # loading proves a model on this device; once is enough
             if name not in self._codecs:
-                self._codecs[name] = get_codec(name, model=self._models.get(name), device=self._config.device)
+                config = self._config
+                model = self._models.get(name)
+                self._codecs[name] = get_codec(name, model=model, device=config.device, preset=config.preset)
             return self._codecs[name]
 
     def _keep_model(self, codec: Codec) -> str:
@@ -202,9 +206,19 @@ class Encoder:
 
 
 def write(
-    writer: ArchiveWriter, task: ShardTask, encoded: Sequence[EncodedChunk], models: Mapping[str, str]
+    writer: ArchiveWriter,
+    task: ShardTask,
+    layout: SourceLayout,
+    encoded: Sequence[EncodedChunk],
+    models: Mapping[str, str],
 ) -> WrittenShard:
-    """Put a shard into the archive. Doing it again changes nothing: shards are named by their content."""
+    """Put a shard into the archive. Doing it again changes nothing: shards are named by their content.
+
+    The chunks of a small source wait for the commit instead.
+    """
+    if is_small(layout, encoded):
+        payload, index = embed(encoded)
+        return WrittenShard(task.source, task.index, payload, index, models)
     shard = build_shard(encoded)
     writer.put_shard(shard)
     return WrittenShard(task.source, task.index, shard.ref, shard.index, models)

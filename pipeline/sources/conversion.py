@@ -105,7 +105,12 @@ class SampleExactSource(Source):
 
 
 def _left_as_it_is(layout: SourceLayout) -> bool:
-    """Whether there are samples that a flow could code if it were not for their container."""
+    """Whether there are samples that a flow could code if it were not for their container.
+
+    A damaged file never gets a new one: that would look whole.
+    """
+    if "damaged" in layout.attrs:
+        return False
     if layout.kind in ("flac", "png"):
         return len(layout.planes) == 1
     return layout.kind == "tiff" and any(p.kind == "tiles" and p.codec == "stored" for p in layout.planes)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from haarchive.codecs.errors import ConfigError, SourceError, SourceFormatError, SourceUnreadableError
+from haarchive.codecs.errors import (
+    ConfigError,
+    SourceError,
+    SourceFormatError,
+    SourceUnreadableError,
+    TruncatedSourceError,
+)
 from haarchive.pipeline.layout import SourceLayout
 from haarchive.pipeline.sources.base import Source
 from haarchive.pipeline.sources.discover import SourceRef, is_zarr_store, list_members
 from haarchive.pipeline.sources.file import FileSource
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.scan import Scan, make_layout
+from haarchive.pipeline.sources.truncation import what_is_missing
 from haarchive.pipeline.sources.verbatim import scan_verbatim
 
 __all__ = ["open_source"]
@@ -19,7 +28,9 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WAVE = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 
 
-def open_source(ref: SourceRef, *, guarantee: str = "file-exact", layout: SourceLayout | None = None) -> Source:
+def open_source(
+    ref: SourceRef, *, guarantee: str = "file-exact", layout: SourceLayout | None = None, keep_damaged: bool = False
+) -> Source:
     """Open a source.
 
     Parameters
@@ -28,13 +39,16 @@ def open_source(ref: SourceRef, *, guarantee: str = "file-exact", layout: Source
     guarantee : {'file-exact', 'sample-exact'}
     layout : SourceLayout, optional
         What an earlier `Source.layout` of the same source said; then it is not scanned again.
+    keep_damaged : bool
+        Whether a file that ends before data that its headers promise is a source too: what is there of it, with
+        ``layout.attrs["damaged"]`` saying what is not.
 
     Returns
     -------
     Source
-        A file that is malformed, or of no known format, is a source too: its bytes are archived as they are,
-        and
-        ``layout.attrs["note"]`` says why.
+        A file that is malformed, or of no known format, is a source too: its bytes are archived as they are, and
+        ``layout.attrs["note"]`` says why. Asking for its `layout` the first time raises `TruncatedSourceError` where
+        it was cut short.
 
     Raises
     ------
@@ -46,17 +60,28 @@ def open_source(ref: SourceRef, *, guarantee: str = "file-exact", layout: Source
         raise ConfigError(f"no guarantee is named {guarantee!r}; there are 'file-exact' and 'sample-exact'")
     files = SourceBytes(ref.path, _members(ref.path))
     files.file()
+    scanner = partial(_scan_file_exact, path=ref.path, keep_damaged=keep_damaged)
     if guarantee == "file-exact":
-        return FileSource(ref, files, layout, scan_file_exact)
+        return FileSource(ref, files, layout, scanner)
     from haarchive.pipeline.sources.conversion import SampleExactSource
 
-    return SampleExactSource(ref, files, layout, scan_file_exact)
+    return SampleExactSource(ref, files, layout, scanner)
 
 
-def scan_file_exact(files: SourceBytes, name: str) -> SourceLayout:
+def _scan_file_exact(files: SourceBytes, name: str, *, path: str, keep_damaged: bool) -> SourceLayout:
     """Scan for a layout that reproduces every byte; what cannot be understood is kept verbatim."""
-    members = files.members()
-    return make_layout(name, members, _scan(files))
+    kind = _kind(files, files.peek(0, 12))
+    missing = what_is_missing(files, kind)
+    if not missing:
+        return make_layout(name, files.members(), _scan(files, kind))
+    missing = f"{missing}, but the file ends at byte {files.size}"
+    if not keep_damaged:
+        raise TruncatedSourceError(
+            f"{path}: is cut short: {missing}; copy or repair it, or archive what is there with --keep-damaged"
+        )
+    scan = _scan(files, kind)
+    note = "; ".join(filter(None, (f"cut short: {missing}", scan.attrs.get("note", ""))))
+    return make_layout(name, files.members(), replace(scan, attrs={**scan.attrs, "note": note, "damaged": missing}))
 
 
 def _members(path: str) -> list[str]:
@@ -67,9 +92,7 @@ def _members(path: str) -> list[str]:
     return list_members(path)
 
 
-def _scan(files: SourceBytes) -> Scan:
-    head = files.peek(0, 12)
-    kind = _kind(files, head)
+def _scan(files: SourceBytes, kind: str) -> Scan:
     try:
         match kind:
             case "tiff":

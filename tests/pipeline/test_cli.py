@@ -17,6 +17,7 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 from haarchive.codecs.errors import ConfigError
+from haarchive.codecs.haar.presets import PRESETS
 from haarchive.pipeline import archive, open_archive
 from haarchive.pipeline.archive.keys import manifest_key
 from haarchive.pipeline.cli import app
@@ -95,6 +96,26 @@ def test_archiving_prints_one_json_object_a_source(files: Path, tmp_path: Path) 
         assert all({"chunks", "raw_bytes", "bytes"} == codec.keys() for codec in row["codecs"].values())
 
 
+def test_a_file_that_was_cut_short_exits_with_1_unless_it_is_to_be_kept(files: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes((files / "slide.tif").read_bytes()[:-100])
+    result = run("archive", cut, files / "notes.txt", tmp_path / "a")
+    assert result.exit_code == 1
+    assert "1 of 2 sources not archived" in result.stderr
+    assert "cut.tif: is cut short: tile 5 of IFD 0" in result.stderr
+    assert list(open_archive(tmp_path / "a")) == ["notes.txt"]
+    result = run("archive", cut, tmp_path / "a", "--keep-damaged", "--json")
+    assert result.exit_code == 0
+    assert "tile 5 of IFD 0" in json.loads(result.stdout)["note"]
+
+
+def test_every_preset_can_be_asked_for(files: Path, picture: np.ndarray, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "raw.tif", picture)
+    for preset in PRESETS:
+        result = run("archive", tmp_path / "raw.tif", tmp_path / preset, "--preset", preset, "--json")
+        assert json.loads(result.stdout)["preset"] == preset
+
+
 def test_a_missing_source_exits_with_1_and_names_it_while_others_are_archived(files: Path, tmp_path: Path) -> None:
     result = run("archive", files / "notes.txt", tmp_path / "none.svs", tmp_path / "a")
     assert result.exit_code == 1
@@ -109,7 +130,8 @@ def test_a_missing_source_exits_with_1_and_names_it_while_others_are_archived(fi
         ["archive", "only-one"],
         ["archive", "a", "b", "--local", "--ray"],
         ["archive", "a", "b", "--guarantee", "lossy"],
-        ["archive", "a", "b", "--config", "no-such-preset"],
+        ["archive", "a", "b", "--preset", "best"],
+        ["archive", "a", "b", "--config", "no-such-profile"],
         ["archive", "a", "gopher://b"],
         ["dance"],
         ["tile", "a", "out.jpg"],
@@ -253,15 +275,18 @@ def test_a_full_disk_is_one_line_and_the_small_sources_are_archived(files: Path,
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_a_tile_is_that_region_of_the_picture(files: Path, archived: Path, tmp_path: Path, suffix: str) -> None:
-    out = tmp_path / f"region.{suffix}"
-    result = run("tile", archived / "slide.tif", out, "--region", "100,50,64,32", "--json")
+def test_a_tile_is_that_region_of_the_picture(picture: np.ndarray, tmp_path: Path, suffix: str) -> None:
+    slide, out = tmp_path / "slide.tif", tmp_path / f"region.{suffix}"
+    noisy = np.tile(picture, (3, 3, 1)) ^ np.random.default_rng(0).integers(0, 32, (720, 900, 3), np.uint8)
+    tifffile.imwrite(slide, noisy, tile=(128, 128), compression="jpeg")
+    archive(slide, tmp_path / "a").raise_for_failures()
+    result = run("tile", tmp_path / "a" / "slide.tif", out, "--region", "100,50,64,32", "--json")
     assert result.exit_code == 0, result.stderr
     read = imagecodecs.imread(out) if suffix == "png" else tifffile.imread(out)
-    assert np.array_equal(read, tifffile.imread(files / "slide.tif")[50:82, 100:164])
+    assert np.array_equal(read, tifffile.imread(slide)[50:82, 100:164])
     facts = json.loads(result.stdout)
     assert facts["shape"] == [32, 64, 3]
-    assert 0 < facts["fetched_bytes"] < (files / "slide.tif").stat().st_size
+    assert 0 < facts["fetched_bytes"] < slide.stat().st_size / 5
 
 
 def test_a_tile_without_a_region_is_the_whole_level(files: Path, archived: Path, tmp_path: Path) -> None:

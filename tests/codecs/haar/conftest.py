@@ -11,6 +11,7 @@ from haar_models import tiny_model
 from numpy.typing import NDArray
 
 from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.presets import PRESETS
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -22,16 +23,22 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def tiny() -> HaarCodec:
-    """The image codec with a tiny model."""
-    return HaarCodec.load(tiny_model())
+@pytest.fixture(scope="session", params=PRESETS)
+def tiny(request: pytest.FixtureRequest) -> HaarCodec:
+    """The image codec with a tiny model, of each preset."""
+    return HaarCodec.load(tiny_model(), preset=request.param)
 
 
 @pytest.fixture(scope="session")
-def shipped() -> HaarCodec:
-    """The image codec as users get it."""
-    return HaarCodec.load()
+def everything() -> HaarCodec:
+    """The image codec with a tiny model and all that a preset can ask for."""
+    return HaarCodec.load(tiny_model(), preset="max")
+
+
+@pytest.fixture(scope="session", params=PRESETS)
+def shipped(request: pytest.FixtureRequest) -> HaarCodec:
+    """The image codec as users get it, of each preset."""
+    return HaarCodec.load(preset=request.param)
 
 
 @pytest.fixture(scope="session")

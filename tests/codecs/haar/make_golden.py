@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from haar_models import picture, recording, tiny_model
-from numpy.typing import NDArray
 
-from haarchive.codecs.base import Codec
+from haarchive.codecs.base import Bitstream
 from haarchive.codecs.haar.audio import HaarAudioCodec
 from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.presets import PRESETS
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -45,24 +45,42 @@ SOUNDS = {
 }
 
 
-def record(codec: Codec, chunks: dict[str, NDArray[np.integer]], whole: tuple[str, ...]) -> dict[str, Any]:
-    """Sizes and digests of all bitstreams, and some bitstreams as they are, to decode."""
+WHOLE = ("three channels", "sparse", "shifted")
+"""Sounds whose bitstreams are kept as they are, to decode; pictures all are."""
+
+
+def record_sounds() -> dict[str, Any]:
+    """Sizes and digests of all bitstreams, and some bitstreams as they are."""
+    codec = HaarAudioCodec.load(tiny_model("haar-audio"))
     result: dict[str, Any] = {}
-    for name, bitstream in zip(chunks, codec.encode(list(chunks.values())), strict=True):
+    for name, bitstream in zip(SOUNDS, codec.encode(list(SOUNDS.values())), strict=True):
         result[name] = {
             "sizes": [len(band) for band in bitstream.bands],
             "sha256": hashlib.sha256(b"".join(bitstream.bands)).hexdigest(),
         }
-        if name in whole:
-            result[name]["bands"] = [base64.b64encode(band).decode() for band in bitstream.bands]
+        if name in WHOLE:
+            result[name]["bands"] = _text(bitstream)
     return result
 
 
+def record_pictures() -> dict[str, Any]:
+    """Bitstreams of each preset. What an encoder of pictures writes rests on its fits in floating point: only what
+    decoders make of it must be the same on every machine."""
+    result: dict[str, Any] = {}
+    for preset in PRESETS:
+        codec = HaarCodec.load(tiny_model(), preset=preset)
+        bitstreams = codec.encode(list(PICTURES.values()))
+        result[preset] = {name: _text(bitstream) for name, bitstream in zip(PICTURES, bitstreams, strict=True)}
+    return result
+
+
+def _text(bitstream: Bitstream) -> list[str]:
+    return [base64.b64encode(band).decode() for band in bitstream.bands]
+
+
 def main() -> None:
-    pictures = record(HaarCodec.load(tiny_model()), PICTURES, ("grey", "16 bits", "five planes"))
-    (GOLDEN / "haar-image.json").write_text(json.dumps(pictures, indent=1) + "\n")
-    sounds = record(HaarAudioCodec.load(tiny_model("haar-audio")), SOUNDS, ("three channels", "sparse", "shifted"))
-    (GOLDEN / "haar-audio.json").write_text(json.dumps(sounds, indent=1) + "\n")
+    for kind, content in (("image", record_pictures()), ("audio", record_sounds())):
+        (GOLDEN / f"haar-{kind}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

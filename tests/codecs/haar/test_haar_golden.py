@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from haar_models import tiny_model
-from make_golden import GOLDEN, PICTURES, SOUNDS
+from make_golden import GOLDEN, PICTURES, SOUNDS, WHOLE
 from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream, Codec
 from haarchive.codecs.haar.audio import HaarAudioCodec
 from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.presets import PRESETS
 
 
 def golden(kind: str) -> dict[str, Any]:
@@ -26,27 +27,31 @@ def golden(kind: str) -> dict[str, Any]:
     return result
 
 
-CHUNKS: dict[str, dict[str, NDArray[np.integer]]] = {"image": PICTURES, "audio": SOUNDS}
-ALL = [(kind, name) for kind, chunks in CHUNKS.items() for name in chunks]
-WHOLE = [(kind, name) for kind, name in ALL if "bands" in golden(kind)[name]]
-
-
 @pytest.fixture(scope="module")
-def codecs(tiny: HaarCodec) -> dict[str, Codec]:
-    return {"image": tiny, "audio": HaarAudioCodec.load(tiny_model("haar-audio"))}
+def sound_codec() -> HaarAudioCodec:
+    return HaarAudioCodec.load(tiny_model("haar-audio"))
 
 
-@pytest.mark.parametrize(("kind", "name"), ALL)
-def test_samples_give_their_golden_bitstream(codecs: dict[str, Codec], kind: str, name: str) -> None:
-    (bitstream,) = codecs[kind].encode([CHUNKS[kind][name]])
-    expected = golden(kind)[name]
+@pytest.mark.parametrize("name", SOUNDS)
+def test_sound_gives_its_golden_bitstream(sound_codec: HaarAudioCodec, name: str) -> None:
+    (bitstream,) = sound_codec.encode([SOUNDS[name]])
+    expected = golden("audio")[name]
     assert [len(band) for band in bitstream.bands] == expected["sizes"]
     assert hashlib.sha256(b"".join(bitstream.bands)).hexdigest() == expected["sha256"]
 
 
-@pytest.mark.parametrize(("kind", "name"), WHOLE)
-def test_a_bitstream_of_old_decodes_to_its_samples(codecs: dict[str, Codec], kind: str, name: str) -> None:
-    bands = tuple(base64.b64decode(band) for band in golden(kind)[name]["bands"])
-    (decoded,) = codecs[kind].decode([Bitstream(bands)])
-    assert np.array_equal(decoded, CHUNKS[kind][name])
-    assert decoded.dtype == CHUNKS[kind][name].dtype
+@pytest.mark.parametrize("name", WHOLE)
+def test_sound_of_old_decodes_to_its_samples(sound_codec: HaarAudioCodec, name: str) -> None:
+    check_decodes(sound_codec, golden("audio")[name]["bands"], SOUNDS[name])
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_picture_of_old_decodes_to_its_samples(everything: HaarCodec, preset: str, name: str) -> None:
+    check_decodes(everything, golden("image")[preset][name], PICTURES[name])
+
+
+def check_decodes(codec: Codec, bands: list[str], samples: NDArray[np.integer]) -> None:
+    (decoded,) = codec.decode([Bitstream(tuple(base64.b64decode(band) for band in bands))])
+    assert np.array_equal(decoded, samples)
+    assert decoded.dtype == samples.dtype

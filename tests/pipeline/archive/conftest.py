@@ -14,6 +14,7 @@ from haarchive.codecs.errors import UnsupportedSamplesError
 from haarchive.codecs.registry import get_codec
 from haarchive.codecs.stored import StoredCodec
 from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, build_shard, samples_digest
+from haarchive.pipeline.archive.small import embed
 from haarchive.pipeline.sources import SourceRef, open_source
 
 
@@ -44,7 +45,7 @@ def encode(plane, number, chunks, codecs):
 
 
 def _put_source(url, path: Path, name: str = "", *, codecs=("jpeg-xl",), shard_chunks: int = 8) -> Manifest:
-    """Archive one file or folder under `url`, `shard_chunks` chunks to a shard."""
+    """Archive one file or folder under `url`, `shard_chunks` chunks to a shard; 0 puts them into the manifest."""
     writer = ArchiveWriter(url)
     models = {}
     with open_source(SourceRef(str(path), name or path.name)) as source:
@@ -56,8 +57,8 @@ def _put_source(url, path: Path, name: str = "", *, codecs=("jpeg-xl",), shard_c
             chunks += made
             if codec.model_digest is not None:
                 models[codec.name] = writer.put_model(codec.model)
-    parts = []
-    for start in range(0, len(chunks), shard_chunks):
+    parts = [] if shard_chunks else [embed(chunks)]
+    for start in range(0, len(chunks), shard_chunks) if shard_chunks else ():
         shard = build_shard(chunks[start : start + shard_chunks])
         writer.put_shard(shard)
         parts.append((shard.ref, shard.index))

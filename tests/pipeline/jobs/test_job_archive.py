@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import tifffile
 
 from haarchive.codecs.errors import ArchiveNotFoundError, ConfigError, JobError, ModelNotFoundError
+from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.presets import Preset
 from haarchive.pipeline import archive, open_archive
 from haarchive.pipeline.archive.keys import manifest_key
-from haarchive.pipeline.config import ArchiveConfig
+from haarchive.pipeline.config import ArchiveConfig, Guarantee
 from haarchive.pipeline.jobs import JobReport, SourceReport, restore, verify
 from haarchive.pipeline.jobs.report import Quiet
 
@@ -141,16 +144,72 @@ def test_what_cannot_be_read_does_not_stop_the_others(sources: Path, tmp_path: P
         report.raise_for_failures()
 
 
-def test_truncated_files_come_back_as_they_were(picture: np.ndarray, tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "whole.tif", picture)
-    whole = (tmp_path / "whole.tif").read_bytes()
-    (tmp_path / "cut.tif").write_bytes(whole[:-20_000])
-    (tmp_path / "cut.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00")
-    report = archive([tmp_path / "cut.tif", tmp_path / "cut.wav"], tmp_path / "a").raise_for_failures()
-    assert "wav" in report.sources[1].note
+@pytest.fixture
+def cut(picture: np.ndarray, tmp_path: Path) -> list[Path]:
+    """A picture and a recording that were cut short, and a file that is whole."""
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    tifffile.imwrite(folder / "whole.tif", picture)
+    (folder / "cut.tif").write_bytes((folder / "whole.tif").read_bytes()[:-20_000])
+    (folder / "cut.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00")
+    return [folder / name for name in ("cut.tif", "cut.wav", "whole.tif")]
+
+
+@pytest.mark.parametrize("guarantee", ["file-exact", "sample-exact"])
+def test_files_that_were_cut_short_fail_and_the_others_are_archived(
+    guarantee: Guarantee, cut: list[Path], tmp_path: Path
+) -> None:
+    report = archive(cut, tmp_path / "a", config=ArchiveConfig(guarantee=guarantee))
+    assert statuses(report) == {"cut.tif": "failed", "cut.wav": "failed", "whole.tif": "archived"}
+    assert "strip 0 of IFD 0" in report.failed[0].error
+    assert "the file ends at byte 18" in report.failed[1].error
+    assert list(open_archive(tmp_path / "a")) == ["whole.tif"]
+
+
+def test_files_that_were_cut_short_are_archived_as_they_are_on_request(cut: list[Path], tmp_path: Path) -> None:
+    report = archive(cut, tmp_path / "a", keep_damaged=True).raise_for_failures()
+    assert ["cut short" in one.note for one in report.sources] == [True, True, False]
     restore(tmp_path / "a", tmp_path / "out").raise_for_failures()
-    assert (tmp_path / "out" / "cut.tif").read_bytes() == whole[:-20_000]
+    assert all((tmp_path / "out" / path.name).read_bytes() == path.read_bytes() for path in cut)
     assert verify(tmp_path / "a", deep=True).ok
+    assert set(statuses(archive(cut, tmp_path / "a", keep_damaged=True)).values()) == {"unchanged"}
+
+
+class Presets(HaarCodec):
+    """Remembers which preset it was loaded with."""
+
+    seen: ClassVar[list[str]] = []
+
+    @classmethod
+    def load(cls, model: bytes | None = None, *, device: str = "cpu", preset: Preset = "balanced") -> HaarCodec:
+        cls.seen.append(preset)
+        return HaarCodec.load(model, device=device, preset=preset)
+
+
+@pytest.mark.parametrize(("argument", "expected"), [(None, "fast"), ("max", "max")])
+def test_the_preset_reaches_the_codec(
+    argument: Preset | None, expected: str, picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("haarchive.codecs.haar.image.HaarCodec", Presets)
+    tifffile.imwrite(tmp_path / "raw.tif", picture)
+    (tmp_path / "notes.txt").write_text("no flow")
+    report = archive(
+        [tmp_path / "raw.tif", tmp_path / "notes.txt"],
+        tmp_path / "a",
+        config=ArchiveConfig(preset="fast"),
+        preset=argument,
+    )
+    assert Presets.seen.pop() == expected
+    assert [one.preset for one in report.sources] == [expected, ""]
+    assert report.sources[0].to_dict()["preset"] == expected
+    assert verify(tmp_path / "a", deep=True).ok
+
+
+def test_a_preset_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(ConfigError, match="preset"):
+        archive(tmp_path / "notes.txt", tmp_path / "a", preset="best")  # type: ignore[arg-type]
+    assert not (tmp_path / "a").exists()
 
 
 def test_an_archive_inside_an_archived_folder_does_not_swallow_itself(sources: Path) -> None:

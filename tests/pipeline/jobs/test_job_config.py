@@ -13,20 +13,20 @@ from haarchive.pipeline.config import ArchiveConfig, load_config
 
 
 @pytest.mark.parametrize("name", list_configs("jobs"))
-def test_a_shipped_preset_is_valid(name: str) -> None:
+def test_a_shipped_profile_is_valid(name: str) -> None:
     assert load_config(name).guarantee == "file-exact"
 
 
-def test_the_local_preset_is_the_default() -> None:
+def test_the_local_profile_is_the_default() -> None:
     assert load_config("local") == ArchiveConfig()
 
 
-def test_the_gpu_preset_asks_for_a_gpu_an_actor() -> None:
+def test_the_gpu_profile_asks_for_a_gpu_an_actor() -> None:
     config = load_config("gpu")
     assert (config.device, config.actors.num_gpus) == ("cuda", 1)
 
 
-def test_a_file_takes_the_place_of_a_preset(tmp_path: Path) -> None:
+def test_a_file_takes_the_place_of_a_profile(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("shard_bytes: 2MiB\nactors: {max_size: 3}\n")
     config = load_config(path)
@@ -43,6 +43,7 @@ def test_overrides_replace_fields_and_none_leaves_them() -> None:
     [
         ("shard_bytes: 3B", "shard_bytes"),
         ("guarantee: lossy", "guarantee"),
+        ("preset: best", "preset"),
         ("speed: 11", "speed"),
         ("actors: {min_size: 4, max_size: 2}", "actors: max_size 2 is below min_size 4"),
         ("device: abacus", "device"),
@@ -57,12 +58,12 @@ def test_a_bad_configuration_names_what_is_wrong(tmp_path: Path, text: str, name
         load_config(path)
 
 
-def test_an_unknown_preset_lists_those_there_are() -> None:
+def test_an_unknown_profile_lists_those_there_are() -> None:
     with pytest.raises(ConfigError, match="gpu, local"):
         load_config("fast")
 
 
-def test_a_preset_is_a_file_of_the_package() -> None:
+def test_a_profile_is_a_file_of_the_package() -> None:
     assert resolve_config("local").name == "local.yaml"
 
 

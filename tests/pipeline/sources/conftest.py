@@ -28,10 +28,10 @@ def _read_planes(source):
     return planes
 
 
-def _take_apart(path, guarantee="file-exact"):
+def _take_apart(path, guarantee="file-exact", keep_damaged=False):
     """The layout of a source and its planes, after proof that they give back the bytes of every member."""
     ref = SourceRef(str(path), Path(path).name)
-    with open_source(ref, guarantee=guarantee) as source:
+    with open_source(ref, guarantee=guarantee, keep_damaged=keep_damaged) as source:
         layout = source.layout
         planes = _read_planes(source)
         source.check_unchanged()
@@ -49,7 +49,7 @@ def _take_apart(path, guarantee="file-exact"):
 
 @pytest.fixture
 def take_apart():
-    """``(path, guarantee='file-exact') -> (layout, planes)``; fails unless every byte comes back."""
+    """``(path, guarantee, keep_damaged) -> (layout, planes)``; fails unless every byte comes back."""
     return _take_apart
 
 
