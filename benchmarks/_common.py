@@ -27,13 +27,16 @@ from rich.progress import track
 from rich.table import Table
 
 __all__ = [
+    "Column",
     "Contender",
     "Item",
     "Measurement",
     "Reference",
     "find_files",
     "measure",
+    "on_one_thread",
     "options",
+    "print_columns",
     "print_tables",
     "refuse",
     "summarise",
@@ -97,15 +100,47 @@ class Reference:
     head: str
 
 
-def options(doc: str | None, sets: Sequence[str], arguments: Sequence[str] | None = None) -> argparse.Namespace:
+@dataclass(frozen=True)
+class Column:
+    """A column of a table of `summarise`'s rows: what it says of each.
+
+    Parameters
+    ----------
+    head : str
+    key : str
+    peer : str, optional
+        The reference that a number is in relation to.
+    digits : int
+    """
+
+    head: str
+    key: str
+    peer: str | None = None
+    digits: int = 3
+
+    def of(self, row: Mapping[str, Any]) -> str:
+        """The number, as text."""
+        value = row[self.key] if self.peer is None else row[self.key][self.peer]
+        return f"{value:.{self.digits}f}"
+
+
+def options(
+    doc: str | None,
+    sets: Sequence[str],
+    arguments: Sequence[str] | None = None,
+    parents: Sequence[argparse.ArgumentParser] = (),
+) -> argparse.Namespace:
     """Parse the command line: ``data`` (Path), ``json`` (Path or None), ``limit`` (int or None), ``sets``.
 
-    Exits with status 2 and one line where there is no data.
+    A benchmark's own options come from `parents`, which have no help of their own. Exits with status 2 and one line
+    where there is no data.
     """
-    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0], parents=list(parents))
     parser.add_argument("--data", type=Path, help="folder of the validation data; default: $HAARCHIVE_DATA")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N files of each set")
+    parser.add_argument(
+        "--files", "--limit", dest="limit", type=int, metavar="N", help="only the first N files of each set"
+    )
     parser.add_argument("--sets", nargs="+", default=list(sets), metavar="SET", help=f"of {', '.join(sets)}")
     parsed = parser.parse_args(arguments)
     if parsed.data is None:
@@ -113,8 +148,16 @@ def options(doc: str | None, sets: Sequence[str], arguments: Sequence[str] | Non
             refuse("where is the data? give its folder by --data or HAARCHIVE_DATA")
         parsed.data = Path(os.environ["HAARCHIVE_DATA"])
     if parsed.limit is not None and parsed.limit < 1:
-        refuse(f"--limit {parsed.limit}: at least one file")
+        refuse(f"--files {parsed.limit}: at least one file")
     return parsed
+
+
+def on_one_thread() -> None:
+    """Start this program again with one thread in OpenMP and BLAS, unless that is so: they ask when they are loaded."""
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+    if not one.items() <= os.environ.items():
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **one})
 
 
 def find_files(folder: Path, limit: int | None) -> list[Path]:
@@ -177,8 +220,9 @@ def summarise(
 ) -> list[dict[str, Any]]:
     """One row a set and contender, then one a group of sets and contender.
 
-    Of a set: bits a sample as the mean over files, size in relation to each reference as total bytes by total
-    bytes, speeds as medians over files. Of a group: means of its sets.
+    Of a set: bits a sample as the mean and the median over files; size in relation to each reference as total bytes
+    by total bytes, and as the mean and the median of the files' ratios; speeds as medians over files, and in relation
+    to each reference as the median of the files' ratios. Of a group: means of its sets.
     """
     cells: dict[tuple[str, str], list[Measurement]] = {}
     for one in measurements:
@@ -193,24 +237,40 @@ def summarise(
             "raw_bytes": sum(m.raw_bytes for m in cell),
             "bytes": totals[name, contender],
             "bits_per_sample": statistics.fmean(8 * m.bytes / m.samples for m in cell),
+            "bits_per_sample_median": statistics.median(8 * m.bytes / m.samples for m in cell),
         }
-        row["relative_bytes"] = {
-            reference.contender: totals[name, contender] / totals[name, reference.contender] for reference in references
-        }
-        for way, seconds in (
-            ("encode", [m.encode_seconds for m in cell]),
-            ("decode", [m.decode_seconds for m in cell]),
-        ):
-            pairs = list(zip(cell, seconds, strict=True))
-            row[f"{way}_mb_per_s"] = statistics.median(m.raw_bytes / 1e6 / s for m, s in pairs)
+        # Files come in the same order for all contenders.
+        peers = {r.contender: cells[name, r.contender] for r in references}
+        row["relative_bytes"] = {peer: totals[name, contender] / totals[name, peer] for peer in peers}
+        ratios = {peer: _ratios(cell, theirs, lambda m: m.bytes) for peer, theirs in peers.items()}
+        row["relative_mean"] = {peer: statistics.fmean(values) for peer, values in ratios.items()}
+        row["relative_median"] = {peer: statistics.median(values) for peer, values in ratios.items()}
+        for way in ("encode", "decode"):
+            seconds = _SECONDS[way]
+            row[f"{way}_mb_per_s"] = statistics.median(m.raw_bytes / 1e6 / seconds(m) for m in cell)
+            row[f"{way}_relative_speed"] = {
+                peer: statistics.median(_ratios(theirs, cell, seconds)) for peer, theirs in peers.items()
+            }
             if cell[0].duration:
-                row[f"{way}_times_real_time"] = statistics.median(m.duration / s for m, s in pairs)
+                row[f"{way}_times_real_time"] = statistics.median(m.duration / seconds(m) for m in cell)
         rows.append(row)
     for group, members in groups.items():
         parts = [row for row in rows if row["set"] in members]
         if len({row["set"] for row in parts}) > 1:
             rows += _means(group, parts)
     return rows
+
+
+_SECONDS: Mapping[str, Callable[[Measurement], float]] = {
+    "encode": lambda m: m.encode_seconds,
+    "decode": lambda m: m.decode_seconds,
+}
+
+
+def _ratios(
+    ours: Sequence[Measurement], theirs: Sequence[Measurement], of: Callable[[Measurement], float]
+) -> list[float]:
+    return [of(a) / of(b) for a, b in zip(ours, theirs, strict=True)]
 
 
 def _means(group: str, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -220,7 +280,7 @@ def _means(group: str, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
         row: dict[str, Any] = {"set": group, "contender": contender}
         for key in (key for key in mine[0] if key not in row):
             values = [one[key] for one in mine]
-            if key == "relative_bytes":
+            if isinstance(values[0], Mapping):
                 row[key] = {peer: statistics.fmean(value[peer] for value in values) for peer in values[0]}
             else:
                 row[key] = (sum if key in ("files", "raw_bytes", "bytes") else statistics.fmean)(values)
@@ -229,7 +289,24 @@ def _means(group: str, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def print_tables(rows: Sequence[Mapping[str, Any]], references: Sequence[Reference], unit: str) -> None:
-    """One table a set or group."""
+    """One table a set or group: bits, total bytes in relation to each reference, speeds."""
+    columns = [Column(unit, "bits_per_sample")]
+    columns += [Column(reference.head, "relative_bytes", reference.contender) for reference in references]
+    columns += [Column("enc MB/s", "encode_mb_per_s", digits=2), Column("dec MB/s", "decode_mb_per_s", digits=2)]
+    if rows and "encode_times_real_time" in rows[0]:
+        columns.append(Column("enc x time", "encode_times_real_time", digits=0))
+        columns.append(Column("dec x time", "decode_times_real_time", digits=0))
+    print_columns(rows, columns)
+
+
+def _is_ours(contender: str) -> bool:
+    return contender.startswith("haarchive")
+
+
+def print_columns(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], ours: Callable[[str], bool] = _is_ours
+) -> None:
+    """One table a set or group of `summarise`'s rows, with a row a contender; ours in bold."""
     console = Console()
     if not console.is_terminal:
         console.width = 120
@@ -237,19 +314,11 @@ def print_tables(rows: Sequence[Mapping[str, Any]], references: Sequence[Referen
         mine = [row for row in rows if row["set"] == name]
         table = Table(title=f"{name}, files: {mine[0]['files']}", title_justify="left")
         table.add_column("codec", no_wrap=True)
-        real_time = "encode_times_real_time" in mine[0]
-        heads = [unit, *(r.head for r in references), "enc MB/s", "dec MB/s"]
-        for head in heads + (["enc x time", "dec x time"] if real_time else []):
-            table.add_column(head, justify="right")
+        for column in columns:
+            table.add_column(column.head, justify="right")
         for row in mine:
-            cells = [
-                f"{row['bits_per_sample']:.3f}",
-                *(f"{row['relative_bytes'][r.contender]:.3f}" for r in references),
-            ]
-            cells += [f"{row['encode_mb_per_s']:.2f}", f"{row['decode_mb_per_s']:.2f}"]
-            if real_time:
-                cells += [f"{row['encode_times_real_time']:.0f}", f"{row['decode_times_real_time']:.0f}"]
-            table.add_row(row["contender"], *cells, style="bold" if row is mine[0] else None)
+            cells = [column.of(row) for column in columns]
+            table.add_row(row["contender"], *cells, style="bold" if ours(row["contender"]) else None)
         console.print(table)
 
 

@@ -1,16 +1,20 @@
 """How lossless image codecs do on histology: ``python benchmarks/lossless_images.py --data DIR``.
 
-Ours is measured as the archive uses it: every chunk of the archive's grid for itself, real bitstreams,
-checksums and index not counted. The peers get the whole picture at once, and one thread as we do.
+Ours is measured as the archive uses it, by each preset (or some: ``--preset NAME ...``): every chunk of the archive's
+grid for itself, real bitstreams, checksums and index not counted. The peers get the whole picture at once, and one
+thread as we do.
 
 The sets are raw-like (glas, breakhis: no traces of lossy compression) or lossy-derived (monuseg: made from
 JPEG and JPEG 2000 slides) and never averaged together: a codec can profit from such traces.
 
-bpd: bits a sub-pixel. / e9, / e7: bytes in relation to JPEG XL's of these efforts; below 1 is smaller.
+bpd: bits a sub-pixel, mean and median over a set's files. / e9, / e7: bytes in relation to JPEG XL's of these efforts,
+mean and median of the files' ratios; below 1 is smaller. x e7: speed in relation to that of effort 7, median of the
+files' ratios. Other rows than a set's are means of sets.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -20,13 +24,15 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from _common import (
+    Column,
     Contender,
     Item,
     Reference,
     find_files,
     measure,
+    on_one_thread,
     options,
-    print_tables,
+    print_columns,
     refuse,
     summarise,
     write_json,
@@ -34,24 +40,46 @@ from _common import (
 from numpy.typing import NDArray
 
 from haarchive.codecs import Bitstream, get_codec
+from haarchive.codecs.haar.presets import DEFAULT_PRESET, PRESETS, Preset
 from haarchive.pipeline.sources.grid import image_chunk
 
 GROUPS = {"raw-like, mean": ("glas", "breakhis"), "lossy-derived, mean": ("monuseg",)}
-REFERENCES = (Reference("JPEG XL e9", "/ e9"), Reference("JPEG XL e7", "/ e7"))
+SETS = tuple(name for names in GROUPS.values() for name in names)
+E9, E7 = "JPEG XL e9", "JPEG XL e7"
+REFERENCES = (Reference(E9, "/ e9"), Reference(E7, "/ e7"))
+COLUMNS = (
+    Column("bpd", "bits_per_sample"),
+    Column("median", "bits_per_sample_median"),
+    Column("/ e9", "relative_mean", E9),
+    Column("median", "relative_median", E9),
+    Column("/ e7", "relative_mean", E7),
+    Column("median", "relative_median", E7),
+    Column("enc MB/s", "encode_mb_per_s", digits=2),
+    Column("x e7", "encode_relative_speed", E7, digits=2),
+    Column("dec MB/s", "decode_mb_per_s", digits=2),
+    Column("x e7", "decode_relative_speed", E7, digits=2),
+)
 
 
 def main() -> None:
-    chosen = options(__doc__, [name for names in GROUPS.values() for name in names])
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--preset", nargs="+", choices=PRESETS, default=list(PRESETS), help="default: all")
+    chosen = options(__doc__, SETS, parents=[parser])
+    on_one_thread()
+    measurements = measure(find_pictures(chosen), read, [*map(ours, chosen.preset), *peers()], warm_up())
+    rows = summarise(measurements, REFERENCES, GROUPS)
+    print_columns(rows, COLUMNS)
+    if chosen.json:
+        write_json(chosen.json, rows, measurements, libraries())
+
+
+def find_pictures(chosen: argparse.Namespace) -> list[tuple[str, Path]]:
+    """The files of the chosen sets; exits with status 2 where one has none."""
     folder = chosen.data / "histology" / "val"
     for name in chosen.sets:
         if not (folder / name).is_dir():
             refuse(f"there is no set {name!r} in {folder}")
-    files = [(name, path) for name in chosen.sets for path in find_files(folder / name, chosen.limit)]
-    measurements = measure(files, read, contenders(), _warm_up())
-    rows = summarise(measurements, REFERENCES, GROUPS)
-    print_tables(rows, REFERENCES, "bpd")
-    if chosen.json:
-        write_json(chosen.json, rows, measurements, _libraries())
+    return [(name, path) for name in chosen.sets for path in find_files(folder / name, chosen.limit)]
 
 
 def read(name: str, path: Path) -> Item:
@@ -60,9 +88,13 @@ def read(name: str, path: Path) -> Item:
     return Item(name, path.name, image, image.nbytes)
 
 
-def contenders() -> list[Contender]:
+def ours(preset: Preset) -> Contender:
+    encode = partial(encode_chunks, preset=preset)
+    return Contender(f"haarchive {preset}", encode, decode_chunks, lambda bits: sum(b.nbytes for b in bits))
+
+
+def peers() -> list[Contender]:
     return [
-        Contender("haarchive", encode_chunks, decode_chunks, lambda bits: sum(b.nbytes for b in bits)),
         _peer(
             "PNG",
             partial(imagecodecs.png_encode, level=9, filter=imagecodecs.PNG.FILTER.ALL),
@@ -89,8 +121,8 @@ def contenders() -> list[Contender]:
     ]
 
 
-def encode_chunks(item: Item) -> list[Bitstream]:
-    codec = get_codec("haar")
+def encode_chunks(item: Item, preset: Preset = DEFAULT_PRESET) -> list[Bitstream]:
+    codec = get_codec("haar", preset=preset)
     return [codec.encode([item.samples[region]])[0] for region in _regions(item.samples.shape)]
 
 
@@ -117,12 +149,12 @@ def _peer(name: str, encode: Any, decode: Any) -> Contender:
     return Contender(name, lambda item: encode(item.samples), same_shape)
 
 
-def _warm_up() -> Item:
+def warm_up() -> Item:
     smooth = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).repeat(32, 0).repeat(32, 1).astype(np.uint8)
     return Item("", "", smooth, smooth.nbytes)
 
 
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
     names = ("png", "webp", "jpeg2k", "jpegxl")
     return {name: getattr(imagecodecs, f"{name}_version")() for name in names}
 

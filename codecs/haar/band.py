@@ -31,7 +31,7 @@ SCALE_LIMIT = (1 << 11) - 1
 CONSTANT_LIMIT = (1 << 13) - 1
 """The log-scale's constant, in 1/64 octave, too."""
 
-_FITTED, _FITTED_SHORT = 256, 4096
+_FITTED, _FITTED_SHORT = 256, 1024
 """Bands of fewer samples have no fitted weights; where taps come from the short list, the second counts."""
 _RICH = 4096
 """Bands of fewer samples have the short list of taps."""
