@@ -11,6 +11,7 @@ __all__ = ["Point", "scatter"]
 
 _WIDTH, _HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 110, 20, 60
+_LINE = 14
 _STYLE = """
 text { font: 13px sans-serif; fill: #222 }
 .axis { stroke: #222; fill: none }
@@ -79,8 +80,14 @@ def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
         title = f"{point.name}: {point.y:.3f}, {point.x:.2f} MB/s"
         circle = f'<circle class="{point.kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">'
         lines.append(f"{circle}<title>{escape(title)}</title></circle>")
-        if point.kind != "part":
-            lines.append(f'<text class="{point.kind}" x="{x + 9:.1f}" y="{y + 4:.1f}">{escape(point.name)}</text>')
+    labels: list[tuple[float, float, float]] = []
+    for point in sorted((p for p in points if p.kind != "part"), key=lambda p: -p.y):
+        x, y = place(point.x, point.y)
+        x, y, width = x + 9, y + 4, 7.5 * len(point.name)
+        while any(abs(y - b) < _LINE and x < a + w and a < x + width for a, b, w in labels):
+            y += 1
+        labels.append((x, y, width))
+        lines.append(f'<text class="{point.kind}" x="{x:.1f}" y="{y:.1f}">{escape(point.name)}</text>')
     return "\n".join([*lines, "</svg>", ""])
 
 

@@ -198,7 +198,8 @@ def plot(summary: Sequence[Mapping[str, Any]], ways: Mapping[str, Variant]) -> s
     for row in summary:
         way = ways.get(row["contender"])
         kind = "peer" if way is None else "preset" if way.name == way.base else "part"
-        points.append(Point(row["encode_mb_per_s"], row["relative_to_e9"], row["contender"], kind))
+        name = f"haarchive {row['contender']}" if way else row["contender"]
+        points.append(Point(row["encode_mb_per_s"], row["relative_to_e9"], name, kind))
     return scatter(points, "encoding, MB/s on one core", "bytes in relation to JPEG XL effort 9")
 
 

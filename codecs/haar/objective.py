@@ -11,7 +11,8 @@ Sound: each crop gets its own least-squares fit of what the network's location l
 the codec sees.
 
 The loss is the code length of what remains, under the discretised logistic of "Integer Discrete Flows", equation 8.
-The fits are linear in the location, and gradients pass through them (variable projection: Golub and Pereyra, 1973).
+For sound, whose fit is linear in the location, gradients pass through it (variable projection: Golub and Pereyra,
+1973); the weights between a picture's planes are constants to them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from scipy.stats import logistic
 from haarchive.codecs.errors import ModelError
 from haarchive.codecs.haar import colour
 from haarchive.codecs.haar.lifting import split
-from haarchive.codecs.haar.objective import HaarFlow, logistic_bits
+from haarchive.codecs.haar.objective import HaarFlow, _decorrelated, logistic_bits
 from haarchive.codecs.intnet import run_reference
 
 
@@ -96,3 +96,51 @@ def test_fine_tuning_starts_from_the_networks_of_a_model() -> None:
         assert all(np.array_equal(a, b) for a, b in zip(network.weights, start[name].weights, strict=True))
     with pytest.raises(ModelError):
         HaarFlow("image", 3, 5, 1, (3, 3), 2).load_integers(start)
+
+
+def errors(seed: int = 0) -> torch.Tensor:
+    """What networks leave of three planes that hang together, differently in each of two pictures."""
+    rng = np.random.default_rng(seed)
+    first, second, third = rng.normal(0, 5, (3, 2, 20, 24))
+    share = np.array([0.8, -0.5])[:, None, None]
+    return torch.from_numpy(np.stack([first, second + share * first, third - share * second + 2 * first], 1)).float()
+
+
+def test_what_planes_have_in_common_with_those_before_does_not_count() -> None:
+    error = errors()
+    rest = _decorrelated(error)
+    assert rest.shape == error.shape
+    assert torch.equal(rest[:, 0], error[:, 0])
+    for picture_errors, left in zip(error.flatten(2).numpy(), rest.flatten(2).numpy(), strict=True):
+        for plane in (1, 2):
+            before = picture_errors[:plane]
+            share = np.linalg.lstsq(before.T, picture_errors[plane], rcond=None)[0]
+            assert left[plane] == pytest.approx(picture_errors[plane] - share @ before, abs=0.4)
+            correlations = np.corrcoef(np.concatenate([before, left[plane][None]]))[-1, :-1]
+            assert np.abs(correlations).max() < 0.02
+
+
+def test_one_plane_alone_has_nothing_in_common_with_others() -> None:
+    error = errors()[:, :1]
+    assert torch.equal(_decorrelated(error), error)
+
+
+def test_gradients_pass_through_what_planes_have_in_common() -> None:
+    error = errors().requires_grad_()
+    _decorrelated(error)[:, 2].abs().sum().backward()
+    assert error.grad is not None
+    assert all(error.grad[:, plane].abs().sum() > 0 for plane in range(3))
+
+
+def test_planes_that_are_all_zero_are_left_as_they_are() -> None:
+    assert not _decorrelated(torch.zeros(2, 3, 8, 8)).any()
+
+
+def test_deep_pictures_are_shown_to_the_networks_as_8_bits() -> None:
+    torch.manual_seed(0)
+    flow = HaarFlow("image", 3, 4, 1, (3, 3), 2)
+    x = example()
+    with torch.no_grad():
+        plain = flow(x)
+        deep = flow(x << 4, torch.full((1, 1, 1, 1), 4, dtype=torch.int32))
+    assert deep.item() == pytest.approx(plain.item() + 4, abs=0.25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import imagecodecs
@@ -10,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.plans import PLANS
+from haarchive.codecs.haar.presets import PRESETS
 
 
 def size(codec: HaarCodec, image: NDArray[np.integer]) -> int:
@@ -25,6 +28,21 @@ def test_tissue_is_smaller_than_jpeg_xl_of_effort_3(shipped: HaarCodec, histolog
     assert size(shipped, crop) < 0.97 * jpeg_xl(crop)
 
 
+def test_slower_presets_are_no_larger(histology: NDArray[np.uint8]) -> None:
+    crop = histology[128:384, 128:384]
+    fast, balanced, most = (size(HaarCodec.load(preset=preset), crop) for preset in PRESETS)
+    assert balanced < 0.98 * fast
+    assert most < 1.001 * balanced
+
+
+def test_a_picture_that_was_a_jpeg_is_smaller_for_its_grid(histology: NDArray[np.uint8]) -> None:
+    jpeg = imagecodecs.jpeg_encode(np.ascontiguousarray(histology[128:384, 128:384]), level=75)
+    image = imagecodecs.jpeg_decode(jpeg)
+    with_grid = PLANS["balanced"]
+    without = replace(with_grid, grids=False)
+    assert size(HaarCodec.load(plan=with_grid), image) < 0.995 * size(HaarCodec.load(plan=without), image)
+
+
 @pytest.mark.parametrize("folder", ["glas", "breakhis"])
 def test_slides_are_smaller_than_jpeg_xl_of_effort_3(shipped: HaarCodec, data_dir: Path, folder: str) -> None:
     paths = sorted(p for p in (data_dir / "histology" / "val" / folder).glob("*") if p.is_file())
@@ -32,8 +50,9 @@ def test_slides_are_smaller_than_jpeg_xl_of_effort_3(shipped: HaarCodec, data_di
     assert size(shipped, crop) < jpeg_xl(crop)
 
 
-def test_a_flat_chunk_takes_less_than_300_bytes(shipped: HaarCodec) -> None:
-    assert size(shipped, np.full((512, 512, 3), 243, np.uint8)) < 300
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_flat_chunk_takes_less_than_60_bytes(shipped: HaarCodec, dtype: type) -> None:
+    assert size(shipped, np.full((512, 512, 3), 243, dtype)) < 60
 
 
 def test_a_ramp_takes_next_to_nothing(shipped: HaarCodec) -> None:
