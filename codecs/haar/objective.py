@@ -7,12 +7,11 @@ Pictures: the networks learn to predict by themselves. What they leave of one pl
 of the planes before, by a least-squares fit to each training crop, since how planes hang together is the scanner's
 and the stain's.
 
-Sound: each crop gets its own least-squares fit of what the network's location leaves, on all that the predictor of
-the codec sees.
+Sound: each crop gets its own least-squares fit first, as a constant, on all that the predictor of the codec sees; the
+network adds a location and gives the scale of what remains.
 
 The loss is the code length of what remains, under the discretised logistic of "Integer Discrete Flows", equation 8.
-For sound, whose fit is linear in the location, gradients pass through it (variable projection: Golub and Pereyra,
-1973); the weights between a picture's planes are constants to them.
+The fitted weights are constants to the gradients.
 """
 
 from __future__ import annotations
@@ -156,8 +155,9 @@ class HaarFlow(nn.Module):
         if self.kind == "image":
             rest = _decorrelated(y - location)
         else:
-            planes = range(self.planes)
-            rest = torch.stack([_residual(band, plane, lows, details, y, location[:, plane]) for plane in planes], 1)
+            with torch.no_grad():
+                rest = torch.stack([_residual(band, plane, lows, details, y) for plane in range(self.planes)], 1)
+            rest = rest - location
         return logistic_bits(rest.abs(), octaves.clamp(-5, 16)).sum()
 
 
@@ -177,9 +177,7 @@ def _shifted(padded: Tensor, margin: tuple[int, int], dy: int, dx: int) -> Tenso
     return padded[:, my + dy : padded.shape[1] - my + dy, mx + dx : padded.shape[2] - mx + dx]
 
 
-def _residual(
-    band: BandSpec, plane: int, lows: Sequence[Tensor], details: Sequence[Tensor], target: Tensor, location: Tensor
-) -> Tensor:
+def _residual(band: BandSpec, plane: int, lows: Sequence[Tensor], details: Sequence[Tensor], target: Tensor) -> Tensor:
     """What robust least squares, fitted to each example on its own, leave of one plane of a band.
 
     Two solves: plain, then each sample weighted by 1 / (|residual| + 1), which leans towards least absolute
@@ -208,8 +206,8 @@ def _residual(
         columns.append(column - centre if tap.source == "low" else column)
     n = y.shape[0]
     design = torch.stack(columns, 1).reshape(n, len(taps), -1)
-    goal = (y - location).reshape(n, 1, -1)
-    power = goal.detach().square().mean(dim=2, keepdim=True) + 1.0
+    goal = y.reshape(n, 1, -1)
+    power = goal.square().mean(dim=2, keepdim=True) + 1.0
     ridge = torch.eye(len(taps), device=y.device) * power * 4.0
     weight = torch.ones_like(goal) / power.sqrt()
     solution = goal.new_zeros(n, len(taps), 1)
@@ -219,5 +217,5 @@ def _residual(
         solution = torch.linalg.solve(gram, weighted @ goal.transpose(1, 2))
         if attempt == 0:
             residual = goal - (solution.transpose(1, 2) @ design)
-            weight = 1.0 / (residual.detach().abs() + 1.0)
+            weight = 1.0 / (residual.abs() + 1.0)
     return (goal - solution.transpose(1, 2) @ design).reshape(y.shape)

@@ -80,10 +80,10 @@ def test_pictures_of_any_kind_come_back(
 
 
 @pytest.mark.parametrize("bits", range(1, 17))
-def test_pictures_of_any_depth_come_back(tiny: HaarCodec, bits: int) -> None:
+def test_pictures_of_any_depth_come_back(everything: HaarCodec, bits: int) -> None:
     image = np.random.default_rng(bits).integers(0, 1 << bits, (36, 40, 3), np.uint16)
-    check(tiny, image)
-    check(tiny, picture(40, 50, 3, bits).astype(np.uint16))
+    check(everything, image)
+    check(everything, picture(40, 50, 3, bits).astype(np.uint16))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 7])
@@ -116,16 +116,14 @@ def test_pictures_of_two_values_come_back(tiny: HaarCodec, values: tuple[int, in
     y, x = np.ogrid[:60, :75]
     disc = (y - 30) ** 2 + (x - 40) ** 2 < 500
     speckle = np.random.default_rng(0).random((60, 75)) < 0.02
-    for mask in (disc, speckle, disc ^ speckle):
-        image = np.where(mask[..., None], *values).astype(np.uint16)
-        check(tiny, np.repeat(image, 3, axis=2))
-        check(tiny, image.astype(np.uint8) if values[1] < 256 else image)
+    for mask in (disc, disc ^ speckle):
+        check(tiny, np.where(mask[..., None], *values).astype(np.uint8 if values[1] < 256 else np.uint16))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("step", [1, 5, 16])
 def test_ramps_whose_neighbours_tell_all_alike_come_back(tiny: HaarCodec, dtype: type, step: int) -> None:
-    y, x = np.mgrid[:140, :133]
+    y, x = np.mgrid[:80, :73]
     check(tiny, (step * np.dstack([x, y, x + y])).astype(dtype))
 
 
@@ -138,16 +136,14 @@ def test_a_single_dark_line_comes_back(tiny: HaarCodec) -> None:
     check(tiny, np.eye(300, dtype=np.uint8)[..., None])
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("channels", "bits"), [(1, 16), (3, 8)])
 def test_pictures_large_enough_for_every_fit_come_back(tiny: HaarCodec, channels: int, bits: int) -> None:
-    check(tiny, picture(141, 150, channels, bits))
+    check(tiny, picture(130, 141, channels, bits))
 
 
-@pytest.mark.parametrize("level", [30, 75])
-@pytest.mark.parametrize("subsampling", ["444", "420"])
+@pytest.mark.parametrize(("level", "subsampling"), [(30, "444"), (75, "420")])
 def test_pictures_that_were_jpegs_come_back(tiny: HaarCodec, level: int, subsampling: str) -> None:
-    jpeg = imagecodecs.jpeg_encode(picture(150, 165), level=level, subsampling=subsampling)
+    jpeg = imagecodecs.jpeg_encode(picture(120, 135), level=level, subsampling=subsampling)
     check(tiny, imagecodecs.jpeg_decode(jpeg))
 
 

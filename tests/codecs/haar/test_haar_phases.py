@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from haarchive.codecs.haar.band_fit import Effort
 from haarchive.codecs.haar.image import HaarCodec, _Header
 from haarchive.codecs.haar.phases import NO_GRID, Grid, find_grid
+from haarchive.codecs.haar.plans import Plan
 
 ONE = 1 << 32
 EIGHTH = Grid(ONE // 4, 4)
@@ -89,7 +91,7 @@ def smooth(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 
 def found(image: NDArray[np.integer]) -> tuple[Grid, Grid]:
     """The grids that the codec writes into the header."""
-    codec = HaarCodec.load(preset="balanced")
+    codec = HaarCodec.load(plan=Plan(Effort(256, 0), networks=False, rich=False, grids=True, trial=False))
     return _Header.from_bytes(codec.encode([image])[0].bands[0]).grids
 
 
@@ -120,7 +122,7 @@ def test_texture_that_is_drawn_has_no_grid_of_its_own() -> None:
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("shape", [(48, 300), (131, 90), (256, 256)])
 def test_white_noise_has_no_grid(axis: int, shape: tuple[int, int]) -> None:
-    for seed in range(60):
+    for seed in range(25):
         rng = np.random.default_rng(seed)
         magnitudes = [np.log(np.abs(rng.logistic(size=shape)) + 0.3).astype(np.float32) for _ in range(2)]
         assert find_grid(magnitudes, axis) == NO_GRID

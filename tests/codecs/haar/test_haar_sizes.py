@@ -63,7 +63,7 @@ def test_a_ramp_takes_next_to_nothing(shipped: HaarCodec) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_noise_takes_little_more_than_it_has(shipped: HaarCodec, dtype: type, channels: int) -> None:
-    shape = (160, 160, channels)
+    shape = (112, 112, channels)
     noise = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
     assert size(shipped, noise) <= 1.07 * noise.nbytes
 
