@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from haar_models import picture, recording, tiny_model
+from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.haar.audio import HaarAudioCodec
@@ -20,6 +21,19 @@ from haarchive.codecs.haar.image import HaarCodec
 from haarchive.codecs.haar.presets import PRESETS
 
 GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def blocks(height: int, width: int) -> NDArray[np.uint8]:
+    """Slopes that bend, and noise that is loud, at the edges of blocks of eight, as in what was a JPEG.
+
+    Large enough for the long list of taps, and for weights of their own of each phase.
+    """
+    y, x, c = np.ogrid[:height, :width, :3]
+    slopes = 90 + (x // 8 * 37 + y // 8 * 53 + c * 11) % 23 + ((x % 8) * (y // 8 % 5) + (y % 8) * (x // 8 % 3)) // 4
+    edge = (y % 8 == 0) | (x % 8 == 0)
+    noise = np.random.Generator(np.random.PCG64(8)).integers(-4, 5, slopes.shape)
+    return (slopes + np.where(edge, noise, noise // 4)).astype(np.uint8)
+
 
 PICTURES = {
     "rgb": picture(70, 83),
@@ -31,6 +45,7 @@ PICTURES = {
     "flat": np.full((64, 64, 3), 77, np.uint8),
     "one sample": np.full((1, 1, 1), 200, np.uint8),
     "empty": np.zeros((0, 9, 3), np.uint8),
+    "blocks": blocks(132, 140),
 }
 
 SOUNDS = {
