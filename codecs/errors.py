@@ -23,11 +23,16 @@ both ``except HaarchiveError`` and, say, ``except FileNotFoundError`` catch what
     │   ├── SchemaVersionError      (ValueError)        written by a newer haarchive
     │   └── RegionError             (ValueError)        a region, level or span that the source does not have
     ├── StorageError                (OSError)           the object store refused or failed
+    │   ├── BucketNotFoundError     (FileNotFoundError)
     │   ├── ObjectNotFoundError     (FileNotFoundError)
+    │   ├── ObjectChangedError      (RuntimeError)      it was replaced while it was read
     │   ├── ObjectExistsError       (FileExistsError)   a conditional put lost
     │   ├── StoragePermissionError  (PermissionError)   wrong or missing credentials
     │   └── StorageFullError        (OSError)
     ├── JobError                    (RuntimeError)      a job of which some sources failed
+    │   ├── JobNotFoundError        (FileNotFoundError)
+    │   ├── JobCancelledError       (InterruptedError)
+    │   └── ClusterError            (ConnectionError)   no Ray at an address, or it does not answer as it should
     └── ConfigError                 (ValueError)
 """
 
@@ -37,14 +42,19 @@ __all__ = [
     "ArchiveError",
     "ArchiveNotFoundError",
     "BitstreamError",
+    "BucketNotFoundError",
+    "ClusterError",
     "CodecError",
     "ConfigError",
     "HaarchiveError",
     "InexactDeviceError",
     "IntegrityError",
+    "JobCancelledError",
     "JobError",
+    "JobNotFoundError",
     "ModelError",
     "ModelNotFoundError",
+    "ObjectChangedError",
     "ObjectExistsError",
     "ObjectNotFoundError",
     "RegionError",
@@ -143,6 +153,14 @@ class StorageError(HaarchiveError, OSError):
     """The object store refused a request or failed."""
 
 
+class BucketNotFoundError(StorageError, FileNotFoundError):
+    """No such bucket: nothing can be read from it, and nothing written."""
+
+
+class ObjectChangedError(StorageError, RuntimeError):
+    """The object is no longer the one that was asked for."""
+
+
 class ObjectNotFoundError(StorageError, FileNotFoundError):
     """No such object."""
 
@@ -161,6 +179,18 @@ class StorageFullError(StorageError):
 
 class JobError(HaarchiveError, RuntimeError):
     """Some sources of a job failed; the others are archived."""
+
+
+class JobNotFoundError(JobError, FileNotFoundError):
+    """The archive has no such job."""
+
+
+class JobCancelledError(JobError, InterruptedError):
+    """Somebody cancelled the job; what is archived stays."""
+
+
+class ClusterError(JobError, ConnectionError):
+    """A Ray cluster cannot be reached, or refuses what it is asked."""
 
 
 class ConfigError(HaarchiveError, ValueError):

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from haarchive.codecs.distributions import logistic_tables
+from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.stream import OperationList, WordReader
+from haarchive.codecs.haar.values import add_value, take_value
 
 __all__ = ["SampleMap", "find_map"]
 
@@ -71,10 +74,10 @@ class SampleMap:
         operations.add_value(self.values.size, 0, _WIDE)
         if self.values.size:
             operations.add_value(int(self.values[0]), 0, _WIDE)
-            last, spread = 1, 0
-            for gap in np.diff(self.values).tolist():
-                operations.add_value(gap - last, 0, _gap_scale(spread))
-                last, spread = gap, _new_spread(spread, gap - last)
+            gaps = np.diff(self.values)
+            tables = logistic_tables()
+            start, freq, n = operations.reserve(gaps.size)
+            operations.resume(_add_gaps(gaps, tables.cdf, tables.offset, tables.low, tables.size, start, freq, n), 0, 0)
 
     @classmethod
     def read(cls, reader: WordReader) -> SampleMap:
@@ -90,25 +93,56 @@ class SampleMap:
             raise BitstreamError("the map of sample values is damaged")
         if not count:
             return cls(shift)
-        steps = [reader.value(0, _WIDE)]
-        last, spread = 1, 0
-        for _ in range(count - 1):
-            change = reader.value(0, _gap_scale(spread))
-            last, spread = last + change, _new_spread(spread, change)
-            if last < 1:
-                raise BitstreamError("the map of sample values is damaged")
-            steps.append(last)
-        return cls(shift, np.cumsum(np.array(steps, np.int64)))
+        first = reader.value(0, _WIDE)
+        tables, gaps = logistic_tables(), np.empty(count - 1, np.int64)
+        good, state, pos = _take_gaps(
+            gaps, tables.cdf, tables.offset, tables.low, tables.size, tables.first, reader.state, reader.words,
+            reader.pos,
+        )  # fmt: skip
+        reader.resume(0, state, pos)
+        if not good:
+            raise BitstreamError("the map of sample values is damaged")
+        return cls(shift, np.cumsum(np.append(np.int64(first), gaps)))
 
 
-def _gap_scale(spread: int) -> int:
+@kernel
+def _gap_scale(spread):  # type: ignore[no-untyped-def]
     """Scale that a change of the gap is coded under: small where gaps have been regular."""
-    return min(8 * spread.bit_length(), _WIDE)
+    octave = 0
+    while spread > 0:
+        spread >>= 1
+        octave += 1
+    return min(8 * octave, _WIDE)
 
 
-def _new_spread(spread: int, change: int) -> int:
+@kernel
+def _new_spread(spread, change):  # type: ignore[no-untyped-def]
     """Decaying mean of the changes' magnitude, in 1/16."""
     return (7 * spread + 16 * abs(change)) >> 3
+
+
+@kernel
+def _add_gaps(gaps, cdf, offset, low, size, start, freq, n):  # type: ignore[no-untyped-def]
+    """Append each gap, (k,) int64, as its change from the one before, the first from 1; returns the new n."""
+    last, spread = np.int64(1), np.int64(0)
+    for i in range(gaps.size):
+        change = gaps[i] - last
+        n = add_value(change, 0, _gap_scale(spread), cdf, offset, low, size, start, freq, n)
+        last, spread = gaps[i], _new_spread(spread, change)
+    return n
+
+
+@kernel
+def _take_gaps(gaps, cdf, offset, low, size, first, state, words, pos):  # type: ignore[no-untyped-def]
+    """Fill `gaps`, (k,) int64, with what `_add_gaps` coded; returns whether all are positive, state and pos."""
+    last, spread = np.int64(1), np.int64(0)
+    for i in range(gaps.size):
+        change, state, pos = take_value(0, _gap_scale(spread), cdf, offset, low, size, first, state, words, pos)
+        last, spread = last + change, _new_spread(spread, change)
+        gaps[i] = last
+        if last < 1:
+            return False, state, pos
+    return True, state, pos
 
 
 def find_map(x: NDArray[np.int64]) -> SampleMap:

@@ -13,12 +13,15 @@ __all__ = [
     "ARCHIVE_KEY",
     "FORMAT_VERSION",
     "MANIFESTS",
+    "PACKS",
     "archive_record",
     "check_archive_record",
     "check_name",
     "manifest_key",
     "model_key",
     "name_of_manifest",
+    "number_of_pack",
+    "pack_key",
     "shard_key",
 ]
 
@@ -27,6 +30,7 @@ FORMAT_VERSION = 1
 
 ARCHIVE_KEY = "archive.json"
 MANIFESTS = "manifests"
+PACKS = "packs"
 _SUFFIX = ".arrow.zst"
 _LONGEST = 200
 """Bytes of one path segment; file systems take 255, and a store needs some for temporary names."""
@@ -41,6 +45,17 @@ def shard_key(sha256: str) -> str:
 def model_key(sha256: str) -> str:
     """The key of the model with this digest."""
     return f"models/{sha256}.safetensors"
+
+
+def pack_key(number: int) -> str:
+    """The key of the pack with this number."""
+    return f"{PACKS}/{number:010d}.zst"
+
+
+def number_of_pack(key: str) -> int | None:
+    """The number of the pack at `key`; None where it is none."""
+    match = re.fullmatch(rf"{PACKS}/(\d{{10}})\.zst", key)
+    return int(match[1]) if match else None
 
 
 def manifest_key(name: str) -> str:

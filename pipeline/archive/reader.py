@@ -20,6 +20,7 @@ from haarchive.pipeline.archive.keys import (
 )
 from haarchive.pipeline.archive.manifest import Manifest
 from haarchive.pipeline.archive.models import CodecCache
+from haarchive.pipeline.archive.pack import PackTable
 from haarchive.pipeline.archive.source import ArchivedSource
 from haarchive.pipeline.storage import ObjectStore, open_store
 
@@ -79,6 +80,8 @@ class Archive(Mapping[str, ArchivedSource]):
         self.store = store
         self._cache_bytes = cache_bytes
         self._codecs = CodecCache(store, device)
+        self._packs = PackTable(store)
+        self._packed: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Archive({self.url!r})"
@@ -90,11 +93,13 @@ class Archive(Mapping[str, ArchivedSource]):
 
     def sources(self) -> list[str]:
         """Names of all sources, sorted."""
-        names = []
+        names = set()
         for key, _ in self.store.list(MANIFESTS):
             name = name_of_manifest(key)
-            names.append(self._manifest(key)[0].name if name is None else name)
-        return sorted(names)
+            names.add(self._manifest(key)[0].name if name is None else name)
+        self._packs.refresh()
+        self._packed = set(self._packs.names()) - names
+        return sorted(names | self._packed)
 
     def __getitem__(self, name: str) -> ArchivedSource:
         """Open a source.
@@ -106,13 +111,9 @@ class Archive(Mapping[str, ArchivedSource]):
         IntegrityError, SchemaVersionError
             If its manifest cannot be read.
         """
-        key = manifest_key(name)
-        try:
-            manifest, nbytes = self._manifest(key)
-        except ObjectNotFoundError as error:
-            raise ArchiveNotFoundError(f"the archive {self.url} has no source {name!r}") from error
+        manifest, nbytes, origin = self._find(name)
         if manifest.name != name:
-            raise IntegrityError(f"{self.store.object_url(key)} is the manifest of {manifest.name!r}: it was moved")
+            raise IntegrityError(f"{origin} is the manifest of {manifest.name!r}: it was moved")
         return ArchivedSource(self.store, manifest, nbytes, self._codecs, self._cache_bytes)
 
     def __iter__(self) -> Iterator[str]:
@@ -123,6 +124,20 @@ class Archive(Mapping[str, ArchivedSource]):
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self.sources()
+
+    def _find(self, name: str) -> tuple[Manifest, int, str]:
+        """The manifest of a source, the bytes that the source takes beside its shards, and where it is from."""
+        if name not in self._packed:  # a manifest of its own counts before one in a pack
+            key = manifest_key(name)
+            try:
+                return *self._manifest(key), self.store.object_url(key)
+            except ObjectNotFoundError:
+                pass
+        entry = self._packs.find(name)
+        if entry is None:
+            raise ArchiveNotFoundError(f"the archive {self.url} has no source {name!r}")
+        origin = self._packs.origin(entry)
+        return Manifest.from_bytes(self._packs.read(entry), origin=origin), entry.nbytes, origin
 
     def _manifest(self, key: str) -> tuple[Manifest, int]:
         data = self.store.get(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -11,6 +12,14 @@ import typer.core
 
 from haarchive.codecs.errors import ConfigError, HaarchiveError
 from haarchive.pipeline.cli.archiving import archive_command
+from haarchive.pipeline.cli.jobs import (
+    cancel_command,
+    jobs_command,
+    logs_command,
+    resume_command,
+    status_command,
+    submit_command,
+)
 from haarchive.pipeline.cli.reading import inspect_command, restore_command, verify_command
 from haarchive.pipeline.cli.tiles import tile_command
 from haarchive.pipeline.cli.training import train_command
@@ -60,11 +69,20 @@ app = typer.Typer(
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show debug logs, and tracebacks of errors.")] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option(
+            "--log-json",
+            envvar="HAARCHIVE_LOG_JSON",
+            help="Log to the standard error, and on Ray to its log files: a JSON object a line.",
+        ),
+    ] = False,
 ) -> None:
     """Take the options that all commands share."""
-    if debug:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-        logging.getLogger("haarchive").setLevel(logging.DEBUG)
+    if debug or log_json:
+        from haarchive.pipeline import logs
+
+        logs.set_up(logs.LogSettings(as_json=log_json, debug=debug))
 
 
 app.command("archive", no_args_is_help=True)(archive_command)
@@ -72,11 +90,22 @@ app.command("inspect", no_args_is_help=True)(inspect_command)
 app.command("verify", no_args_is_help=True)(verify_command)
 app.command("restore", no_args_is_help=True)(restore_command)
 app.command("tile", no_args_is_help=True)(tile_command)
+for _name, _command in (
+    ("submit", submit_command),
+    ("jobs", jobs_command),
+    ("status", status_command),
+    ("logs", logs_command),
+    ("cancel", cancel_command),
+    ("resume", resume_command),
+):
+    app.command(_name, no_args_is_help=_name != "jobs", rich_help_panel="Jobs on a cluster")(_command)
 app.command("train", no_args_is_help=True)(train_command)
 
 
 def main() -> None:
     """Run the command line; the entry point of ``haarchive``."""
+    # What ends a pod or a Ray job is to leave as little behind as Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
     except Exception as error:
@@ -86,8 +115,14 @@ def main() -> None:
         sys.exit(1)
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _say(text: str) -> None:
-    typer.echo(f"haarchive: {text}", err=True)
+    from haarchive.pipeline.cli.show import say
+
+    say(text)
 
 
 def _one_line(error: BaseException) -> str:

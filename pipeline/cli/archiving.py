@@ -8,15 +8,19 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["archive_command"]
+__all__ = ["GuaranteeName", "PresetName", "archive_command"]
 
 
-class _Guarantee(StrEnum):
+class GuaranteeName(StrEnum):
+    """What restoration gives back."""
+
     file_exact = "file-exact"
     sample_exact = "sample-exact"
 
 
-class _Preset(StrEnum):
+class PresetName(StrEnum):
+    """How much time the flows take."""
+
     fast = "fast"
     balanced = "balanced"
     max = "max"
@@ -24,7 +28,7 @@ class _Preset(StrEnum):
 
 def archive_command(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCES", help="Files, folders, zarr stores or glob patterns.")
+        list[str], typer.Argument(metavar="SOURCES", help="Files, folders, zarr stores, patterns, s3://bucket/prefix/.")
     ],
     url: Annotated[
         str,
@@ -32,11 +36,11 @@ def archive_command(
     ],
     config: Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a profile: local, gpu.")] = "local",
     guarantee: Annotated[
-        _Guarantee | None,
+        GuaranteeName | None,
         typer.Option(help="file-exact gives back every byte; sample-exact every sample, in a new container."),
     ] = None,
     preset: Annotated[
-        _Preset | None,
+        PresetName | None,
         typer.Option(help="How much time to take for fewer bytes; balanced unless the configuration says otherwise."),
     ] = None,
     keep_damaged: Annotated[
@@ -45,6 +49,10 @@ def archive_command(
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="Stay in this process, whatever the size.")] = False,
     ray: Annotated[bool, typer.Option("--ray", help="Run on Ray, whatever the size.")] = False,
+    job: Annotated[
+        str | None,
+        typer.Option("--job", help="Keep the job under this ID in the archive: it can be asked about, and goes on."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Torch device of the codecs: cpu, cuda.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a source.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -59,7 +67,7 @@ def archive_command(
 
     [bold]haarchive archive[/] 'scans/**/*.tif' ./archive --json > report.jsonl
 
-    [bold]haarchive archive[/] slides/ s3://bucket/archive --config gpu
+    [bold]haarchive archive[/] s3://in/slides/ s3://out/archive --config gpu --job slides-2026
     """
     from haarchive.pipeline.cli.show import Screen, summarise
     from haarchive.pipeline.config import load_config
@@ -82,6 +90,7 @@ def archive_command(
             url,
             config=settings,
             engine="local" if local else "ray" if ray else "auto",
+            job=job,
             progress=screen,
         )
     summarise(report, "archived")

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from haarchive.pipeline.archive import Archive, ArchivedSource
+    from haarchive.pipeline.jobs.restore import ReadEngine
 
 __all__ = ["inspect_command", "restore_command", "verify_command"]
 
@@ -17,6 +18,10 @@ _Url = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a source.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 _Device = Annotated[str, typer.Option(help="Torch device of the codecs: cpu, cuda.")]
+_Local = Annotated[bool, typer.Option("--local", help="Work in this process; so it is unless --ray is given.")]
+_Ray = Annotated[
+    bool, typer.Option("--ray", help="Work on the Ray cluster that RAY_ADDRESS names, or on one started here.")
+]
 
 
 def inspect_command(url: _Url, as_json: _Json = False) -> None:
@@ -43,6 +48,8 @@ def inspect_command(url: _Url, as_json: _Json = False) -> None:
 def verify_command(
     url: _Url,
     deep: Annotated[bool, typer.Option("--deep", help="Decode everything and compare with the original.")] = False,
+    local: _Local = False,
+    ray: _Ray = False,
     device: _Device = "cpu",
     as_json: _Json = False,
     quiet: _Quiet = False,
@@ -52,22 +59,35 @@ def verify_command(
     Reads every object and compares its checksums. With --deep also decodes every chunk and compares the
     SHA-256 of every original file, which takes as long as restoring. Exit code 1 where anything is wrong.
 
+    With --ray the sources of an archive are spread over a cluster, and an archive in a folder must be in reach of all
+    of its nodes under the same path.
+
     [bold]haarchive verify[/] s3://bucket/archive
 
     [bold]haarchive verify[/] ./archive/slide.svs --deep
+
+    [bold]haarchive verify[/] s3://bucket/archive --deep --ray
     """
     from haarchive.pipeline.cli.show import Screen, summarise
     from haarchive.pipeline.jobs.restore import verify
 
     with Screen(as_json=as_json, quiet=quiet, verb="verifying") as screen:
-        report = verify(url, deep=deep, device=device, progress=screen)
+        report = verify(url, deep=deep, device=device, engine=_engine(local, ray), progress=screen)
     summarise(report, "verified")
 
 
 def restore_command(
     url: _Url,
-    out: Annotated[str, typer.Argument(metavar="FOLDER", help="Where the originals go; made if not there.")],
+    out: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Where the originals go; made if not there. With --ray: a folder that all nodes share.",
+        ),
+    ],
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace files that are there.")] = False,
+    local: _Local = False,
+    ray: _Ray = False,
     device: _Device = "cpu",
     as_json: _Json = False,
     quiet: _Quiet = False,
@@ -77,16 +97,27 @@ def restore_command(
     A file gets its name only when its SHA-256 is that of the original. Given an archive's root, every source
     is restored under its relative name.
 
+    With --ray the sources of an archive are spread over a cluster. All of its nodes must then see FOLDER, and the
+    archive where that is a folder, under the same path: a network file system. A node that does not is noticed.
+
     [bold]haarchive restore[/] s3://bucket/archive/slide.svs out/
 
     [bold]haarchive restore[/] ./archive out/
+
+    [bold]haarchive restore[/] s3://bucket/archive /mnt/shared/out --ray
     """
     from haarchive.pipeline.cli.show import Screen, summarise
     from haarchive.pipeline.jobs.restore import restore
 
     with Screen(as_json=as_json, quiet=quiet, verb="restoring") as screen:
-        report = restore(url, out, overwrite=force, device=device, progress=screen)
+        report = restore(url, out, overwrite=force, device=device, engine=_engine(local, ray), progress=screen)
     summarise(report, "restored")
+
+
+def _engine(local: bool, ray: bool) -> ReadEngine:
+    if local and ray:
+        raise typer.BadParameter("--local and --ray exclude each other")
+    return "ray" if ray else "local"
 
 
 def _inspect_all(archive: Archive, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from threading import Lock
 from types import TracebackType
@@ -10,10 +11,13 @@ from typing import Any, Self, TextIO
 
 import typer
 
+from haarchive.pipeline import logs
 from haarchive.pipeline.jobs.proving import is_alarming
 from haarchive.pipeline.jobs.report import JobReport, SourceReport
 
-__all__ = ["Screen", "human_bytes", "print_json", "summarise"]
+__all__ = ["Screen", "human_bytes", "print_json", "say", "summarise"]
+
+_log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 20
 
@@ -21,6 +25,14 @@ _MOST_FAILURES = 20
 def print_json(record: Any, stream: TextIO | None = None) -> None:
     """Print a value as one line of JSON."""
     print(json.dumps(record, ensure_ascii=False), file=stream or sys.stdout, flush=True)
+
+
+def say(text: str) -> None:
+    """Tell the user on the standard error; as a record of the log, where that is what the standard error is for."""
+    if logs.is_json():
+        _log.error("%s", text)
+    else:
+        typer.echo(f"haarchive: {text}", err=True)
 
 
 def human_bytes(n: float) -> str:
@@ -53,7 +65,7 @@ class Screen:
         self._planned = 0
         self._done: dict[str, int] = {}
         self._lock = Lock()
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr.isatty() and not logs.is_json():
             self._bar, self._task = _bar(verb)
 
     def __enter__(self) -> Self:
@@ -84,16 +96,19 @@ class Screen:
         if self._as_json:
             self._print(json.dumps(report.to_dict(), ensure_ascii=False), sys.stdout)
         elif report.status == "failed":
-            self._print(f"{report.source}: failed", sys.stderr)
+            self._warn(f"{report.source}: failed")
         else:
             self._print(_sentence(report), sys.stdout)
         for reason, count in report.fallbacks.items():
             if is_alarming(reason):
-                self._print(
+                self._warn(
                     f"{report.source}: {count} chunks are stored without their codec ({reason}); nothing is"
-                    " lost, but please report it",
-                    sys.stderr,
+                    " lost, but please report it"
                 )
+
+    def _warn(self, text: str) -> None:
+        if not logs.is_json():  # the log has a record of it
+            self._print(text, sys.stderr)
 
     def _print(self, text: str, stream: TextIO) -> None:
         if self._bar is not None and stream.isatty():
@@ -107,11 +122,11 @@ def summarise(report: JobReport, verb: str) -> None:
     if report.ok:
         return
     failed = report.failed
-    lines = [f"haarchive: {len(failed)} of {len(report.sources)} sources not {verb}:"]
+    lines = [f"{len(failed)} of {len(report.sources)} sources not {verb}:"]
     lines += [f"  {one.source}: {one.error}" for one in failed[:_MOST_FAILURES]]
     if len(failed) > _MOST_FAILURES:
         lines.append(f"  and {len(failed) - _MOST_FAILURES} more; --json has them all")
-    typer.echo("\n".join(lines), err=True)
+    say("\n".join(lines))
     raise typer.Exit(1)
 
 

@@ -12,20 +12,31 @@ from haarchive.pipeline.jobs.report import SourceReport, Status, explain
 from haarchive.pipeline.jobs.stages import ScannedSource, finish, is_archived, scan
 from haarchive.pipeline.sources import SourceRef
 
-__all__ = ["begin", "conclude", "describe"]
+__all__ = ["begin", "conclude", "describe", "failed"]
 
 _log = logging.getLogger(__name__)
 
 
-def begin(ref: SourceRef, writer: ArchiveWriter, config: ArchiveConfig) -> ScannedSource | SourceReport:
-    """Scan a source; its report where there is nothing to encode: it is archived already, or cannot be."""
+def begin(
+    ref: SourceRef, writer: ArchiveWriter, config: ArchiveConfig, *, new: bool = False
+) -> ScannedSource | SourceReport:
+    """Scan a source; its report where there is nothing to encode: it is archived already, or cannot be.
+
+    Parameters
+    ----------
+    ref : SourceRef
+    writer : ArchiveWriter
+    config : ArchiveConfig
+    new : bool
+        Whether the caller knows that the archive has nothing of this name.
+    """
     started = time.time()
     try:
         scanned = scan(ref, config)
-        manifest = is_archived(writer, scanned)
-        if manifest is None:
+        there = None if new else is_archived(writer, scanned)
+        if there is None:
             return scanned
-        return describe(manifest, len(manifest.to_bytes()), "unchanged", started)
+        return describe(there.manifest, there.nbytes, "unchanged", started)
     except Exception as error:
         _log.debug("scanning %s failed", ref.path, exc_info=True)
         return SourceReport(ref.name, "failed", seconds=time.time() - started, error=explain(error))
@@ -34,14 +45,18 @@ def begin(ref: SourceRef, writer: ArchiveWriter, config: ArchiveConfig) -> Scann
 def conclude(settled: Settled[ScannedSource], writer: ArchiveWriter) -> SourceReport:
     """Commit a source whose shards are written, or say why not."""
     scanned = settled.key
-    error = settled.error
-    if not error:
-        try:
-            manifest, nbytes = finish(writer, scanned, settled.written)
-            return describe(manifest, nbytes, "archived", scanned.started)
-        except Exception as reason:
-            _log.debug("committing %s failed", scanned.ref.path, exc_info=True)
-            error = explain(reason)
+    if settled.error:
+        return failed(scanned, settled.error)
+    try:
+        manifest, nbytes = finish(writer, scanned, settled.written)
+    except Exception as error:
+        _log.debug("committing %s failed", scanned.ref.path, exc_info=True)
+        return failed(scanned, explain(error))
+    return describe(manifest, nbytes, "archived", scanned.started)
+
+
+def failed(scanned: ScannedSource, error: str) -> SourceReport:
+    """The report of a source that was scanned, but is not in the archive."""
     return SourceReport(
         scanned.layout.name,
         "failed",

@@ -19,7 +19,6 @@ _log = logging.getLogger(__name__)
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray Data's own actors make Ray's core log an error about their arguments; it is none.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     # Ray's coming default; without it every start warns that the default will change.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -31,8 +30,8 @@ def ray_session(actors: ActorConfig) -> Iterator[None]:
     """Connect to Ray, and leave it as it was found.
 
     A Ray that this process is connected to is used; else the cluster that ``RAY_ADDRESS`` names
-    (``ray job submit`` sets it); else one is started on this machine and shut down afterwards. Ray Data's
-    progress bars and Ray's chatter are off meanwhile.
+    (``ray job submit`` sets it); else one is started on this machine and shut down afterwards. Ray's chatter is off
+    meanwhile.
 
     Raises
     ------
@@ -43,22 +42,13 @@ def ray_session(actors: ActorConfig) -> Iterator[None]:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
-    import ray.data
 
     with ExitStack() as stack:
         stack.enter_context(_filtered_stdout())
-        for name in ("ray", "ray.data"):
-            stack.enter_context(_level(name, logging.CRITICAL))
+        stack.enter_context(_level("ray", logging.CRITICAL))
         if not ray.is_initialized():
             stack.callback(ray.shutdown)
             _start(ray, actors)
-        context = ray.data.DataContext.get_current().copy()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        context.enable_auto_log_stats = False
-        # A block that fails for reasons of its own costs its source, not the job; the ledger notices.
-        context.max_errored_blocks = -1
-        stack.enter_context(ray.data.DataContext.current(context))
         yield
 
 
@@ -68,9 +58,8 @@ def _start(ray: Any, actors: ActorConfig) -> None:
         with _stderr_closed():
             ray.init(**quiet)
         return
-    # One CPU more than there are: reading and writing mostly wait, and must not starve the actors.
     with _stderr_closed():
-        ray.init(address="local", num_cpus=(os.cpu_count() or 1) + 1, include_dashboard=False, **quiet)
+        ray.init(address="local", include_dashboard=False, **quiet)
     gpus = ray.cluster_resources().get("GPU", 0)
     if gpus < actors.num_gpus:
         raise ConfigError(

@@ -91,6 +91,15 @@ class SourceReport:
         }
         return record | {name: value for name, value in optional.items() if value}
 
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> SourceReport:
+        """The report that `to_dict` made `record` of."""
+        codecs = {
+            name: CodecTotals(totals["chunks"], totals["raw_bytes"], totals["bytes"])
+            for name, totals in record["codecs"].items()
+        }
+        return cls(**{**record, "codecs": codecs})
+
 
 @dataclass(frozen=True)
 class JobReport:

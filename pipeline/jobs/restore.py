@@ -1,36 +1,27 @@
-"""The way back: restore and verify sources of an archive, one by one or all, a few at once."""
+"""The way back: restore and verify sources of an archive, one by one or all; a few at once, or on a cluster."""
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from haarchive.codecs.errors import IntegrityError
 from haarchive.pipeline.archive import Archive, ArchivedSource, open_archive
-from haarchive.pipeline.jobs.report import (
-    JobReport,
-    Progress,
-    Quiet,
-    SourceReport,
-    Status,
-    Stoppable,
-    explain,
-)
+from haarchive.pipeline.jobs import events
+from haarchive.pipeline.jobs.report import JobReport, Progress, Quiet, SourceReport, Stoppable
+from haarchive.pipeline.jobs.retrieval import Restoring, Verifying, Work, attempt
 from haarchive.pipeline.jobs.stages import one_torch_thread
 
-__all__ = ["restore", "verify"]
+__all__ = ["ReadEngine", "restore", "verify"]
 
-_log = logging.getLogger(__name__)
+ReadEngine = Literal["local", "ray"]
 
 _THREADS = 4
-_SHOWN_PROBLEMS = 20
-
-_Job = Callable[[ArchivedSource, Progress, float], SourceReport]
 
 
 def restore(
@@ -40,6 +31,7 @@ def restore(
     overwrite: bool = False,
     device: str = "cpu",
     threads: int | None = None,
+    engine: ReadEngine = "local",
     progress: Progress | None = None,
 ) -> JobReport:
     """Write originals back, each under a temporary name until its SHA-256 is that of the original.
@@ -54,9 +46,13 @@ def restore(
     overwrite : bool
         Whether to replace files that are there.
     device : str
-        Torch device of learned codecs.
+        Torch device of learned codecs. On Ray 'cuda' gives each worker a GPU of its own.
     threads : int, optional
-        Sources that are restored at once. None: one a CPU core, at most 4.
+        Sources that are restored at once in this process. None: one a CPU core, at most 4.
+    engine : {'local', 'ray'}
+        'local' works in this process, 'ray' on the cluster that this process is connected to or that ``RAY_ADDRESS``
+        names, or on one that is started here. There `out` must be a folder that all nodes share, and so must the
+        archive be, if it is a folder.
     progress : Progress, optional
 
     Returns
@@ -68,22 +64,12 @@ def restore(
     ------
     ArchiveNotFoundError, IntegrityError, SchemaVersionError, StorageError
         If the archive, or the one source asked for, cannot be opened.
+    ConfigError
+        If the engine cannot be used here, or a node does not see `out`.
     """
     opened = open_archive(url, device=device)
-    folder = Path(out)
-    whole = isinstance(opened, Archive)
-
-    def work(source: ArchivedSource, progress: Progress, started: float) -> SourceReport:
-        progress.planned(source.name, source.size)
-        name = source.name if whole else source.name.rpartition("/")[2]
-        path = source.restore(
-            folder / f"{name}{source.manifest.layout.attrs.get('restored_suffix', '')}",
-            overwrite=overwrite,
-            progress=partial(progress.advanced, source.name),
-        )
-        return _report(source, "restored", started, path=str(path))
-
-    return _run(opened, work, threads, progress or Quiet())
+    work = Restoring(Path(out), whole=isinstance(opened, Archive), overwrite=overwrite)
+    return _run(opened, work, engine, device, threads, progress or Quiet())
 
 
 def verify(
@@ -92,6 +78,7 @@ def verify(
     deep: bool = False,
     device: str = "cpu",
     threads: int | None = None,
+    engine: ReadEngine = "local",
     progress: Progress | None = None,
 ) -> JobReport:
     """Check that sources are there, undamaged, and (deep) decode to the originals.
@@ -103,7 +90,7 @@ def verify(
     deep : bool
         False: read every object; compare SHA-256 and CRC-32C. True: also decode everything and compare the
         digests of chunks and the SHA-256 of the original files.
-    device, threads, progress
+    device, threads, engine, progress
         See `restore`.
 
     Returns
@@ -115,60 +102,54 @@ def verify(
     ------
     ArchiveNotFoundError, IntegrityError, SchemaVersionError, StorageError
         If the archive, or the one source asked for, cannot be opened.
+    ConfigError
+        If the engine cannot be used here.
     """
     opened = open_archive(url, device=device)
-
-    def work(source: ArchivedSource, progress: Progress, started: float) -> SourceReport:
-        progress.planned(source.name, source.archived_bytes + (source.size if deep else 0))
-        found = source.verify(deep=deep, progress=partial(progress.advanced, source.name))
-        if not found.ok:
-            more = len(found.problems) - _SHOWN_PROBLEMS
-            problems = [*found.problems[:_SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-            raise IntegrityError("; ".join(problems))
-        return _report(source, "verified", started)
-
-    return _run(opened, work, threads, progress or Quiet())
+    return _run(opened, Verifying(deep), engine, device, threads, progress or Quiet())
 
 
-def _run(opened: Archive | ArchivedSource, work: _Job, threads: int | None, progress: Progress) -> JobReport:
-    """Do `work` for one source or all, a few at once; failures become reports."""
+def _run(
+    opened: Archive | ArchivedSource,
+    work: Work,
+    engine: ReadEngine,
+    device: str,
+    threads: int | None,
+    progress: Progress,
+) -> JobReport:
+    """Do `work` for one source or all; failures become reports, in the order of names."""
     started = time.monotonic()
+    if engine == "ray":
+        from haarchive.pipeline.jobs.ray_restore import read_on_ray
+
+        done = read_on_ray(opened, work, device, progress)
+    else:
+        done = _read_in_process(opened, work, threads, progress)
+    reports = []
+    with closing(done):
+        for report in done:
+            events.settled(report)
+            progress.finished(report)
+            reports.append(report)
+    return JobReport(tuple(sorted(reports, key=lambda report: report.source)), time.monotonic() - started)
+
+
+def _read_in_process(
+    opened: Archive | ArchivedSource, work: Work, threads: int | None, progress: Progress
+) -> Generator[SourceReport]:
+    """Sources as they are done, a few at once."""
     if isinstance(opened, ArchivedSource):
-        reports = [_attempt(opened.name, lambda: opened, work, progress)]
-        progress.finished(reports[0])
-        return JobReport(tuple(reports), time.monotonic() - started)
+        yield attempt(opened.name, lambda: opened, work, progress)
+        return
     stoppable = Stoppable(progress)
     one_torch_thread()
     with ThreadPoolExecutor(threads or min(_THREADS, os.cpu_count() or 1)) as pool:
         futures = [
-            pool.submit(_attempt, name, partial(opened.__getitem__, name), work, stoppable) for name in opened.sources()
+            pool.submit(attempt, name, partial(opened.__getitem__, name), work, stoppable) for name in opened.sources()
         ]
         try:
             for future in as_completed(futures):
-                progress.finished(future.result())
+                yield future.result()
         finally:
             stoppable.stop()
             pool.shutdown(cancel_futures=True)
-    return JobReport(tuple(future.result() for future in futures), time.monotonic() - started)
-
-
-def _attempt(name: str, find: Callable[[], ArchivedSource], work: _Job, progress: Progress) -> SourceReport:
-    started = time.monotonic()
-    try:
-        return work(find(), progress, started)
-    except Exception as error:  # whatever is wrong with one source, the others go on
-        _log.debug("%s failed", name, exc_info=True)
-        return SourceReport(name, "failed", seconds=time.monotonic() - started, error=explain(error))
-
-
-def _report(source: ArchivedSource, status: Status, started: float, path: str = "") -> SourceReport:
-    return SourceReport(
-        source.name,
-        status,
-        bytes=source.size,
-        archived_bytes=source.archived_bytes,
-        guarantee=source.manifest.guarantee,
-        codecs=source.manifest.codec_totals(),
-        seconds=time.monotonic() - started,
-        path=path,
-    )

@@ -17,6 +17,7 @@ from haarchive.codecs import Codec, Samples, get_codec
 from haarchive.codecs.errors import ModelError, SourceConflictError
 from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, ShardRef, build_shard
 from haarchive.pipeline.archive.small import embed, is_small
+from haarchive.pipeline.archive.writer import Committed
 from haarchive.pipeline.config import ArchiveConfig, Guarantee
 from haarchive.pipeline.jobs.plan import ShardTask, plan_shards
 from haarchive.pipeline.jobs.proving import encode_proven
@@ -30,6 +31,7 @@ __all__ = [
     "finish",
     "is_archived",
     "one_torch_thread",
+    "proven_manifest",
     "read",
     "scan",
     "write",
@@ -85,19 +87,20 @@ def scan(ref: SourceRef, config: ArchiveConfig) -> ScannedSource:
     return ScannedSource(ref, layout, plan_shards(layout, config.shard_bytes), config.guarantee, started)
 
 
-def is_archived(writer: ArchiveWriter, scanned: ScannedSource) -> Manifest | None:
-    """The manifest of this very content, None where the archive has nothing of this name.
+def is_archived(writer: ArchiveWriter, scanned: ScannedSource) -> Committed | None:
+    """What the archive has of this very content; None where it has nothing of this name.
 
     Raises
     ------
     SourceConflictError
         If the archive has other content under the name.
     """
-    manifest = writer.committed(scanned.layout.name)
-    if manifest is None:
+    there = writer.committed(scanned.layout.name)
+    if there is None:
         return None
+    manifest = there.manifest
     if manifest.layout.members == scanned.layout.members and manifest.guarantee == scanned.guarantee:
-        return manifest
+        return there
     what = "this file with another guarantee" if manifest.guarantee != scanned.guarantee else "other content"
     raise SourceConflictError(
         f"{scanned.layout.name}: the archive holds {what} under this name; archive it elsewhere or rename it"
@@ -240,12 +243,21 @@ def finish(writer: ArchiveWriter, scanned: ScannedSource, written: Sequence[Writ
     SourceConflictError
         If another job committed other content under this name meanwhile.
     """
+    manifest = proven_manifest(scanned, written)
+    return manifest, writer.commit(manifest)
+
+
+def proven_manifest(scanned: ScannedSource, written: Sequence[WrittenShard]) -> Manifest:
+    """The manifest of a source whose shards are all written, if it is still what was scanned.
+
+    Raises
+    ------
+    SourceChangedError
+        If the source changed meanwhile.
+    """
     with open_source(scanned.ref, guarantee=scanned.guarantee, layout=scanned.layout) as source:
         source.check_unchanged()
     models: dict[str, str] = {}
     for shard in written:
         models |= shard.models
-    manifest = Manifest.build(
-        scanned.layout, scanned.guarantee, [(shard.shard, shard.index) for shard in written], models
-    )
-    return manifest, writer.commit(manifest)
+    return Manifest.build(scanned.layout, scanned.guarantee, [(shard.shard, shard.index) for shard in written], models)

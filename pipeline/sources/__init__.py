@@ -8,10 +8,11 @@ samples and back.
 
 from haarchive.pipeline.sources.assemble import ReadRegion, assemble, skeleton_size
 from haarchive.pipeline.sources.base import Source
-from haarchive.pipeline.sources.discover import SourceRef, discover
+from haarchive.pipeline.sources.discover import discover
 from haarchive.pipeline.sources.files import open_bytes
 from haarchive.pipeline.sources.opening import open_source
 from haarchive.pipeline.sources.packers import Packer, get_packer
+from haarchive.pipeline.sources.ref import SourceRef
 
 __all__ = [
     "Packer",

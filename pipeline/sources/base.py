@@ -10,7 +10,7 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from haarchive.pipeline.layout import SourceLayout, chunk_bounds
-from haarchive.pipeline.sources.discover import SourceRef
+from haarchive.pipeline.sources.ref import SourceRef
 
 __all__ = ["Source"]
 

@@ -21,11 +21,11 @@ from haarchive.pipeline.layout import Member, SourceLayout
 from haarchive.pipeline.sources.assemble import ReadRegion, assemble
 from haarchive.pipeline.sources.base import Source
 from haarchive.pipeline.sources.containers import Conversion
-from haarchive.pipeline.sources.discover import SourceRef
 from haarchive.pipeline.sources.file import FileSource
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.flac import convert_flac
 from haarchive.pipeline.sources.pictures import convert_png, convert_tiff
+from haarchive.pipeline.sources.ref import SourceRef
 from haarchive.pipeline.sources.scan import Scan, make_layout
 
 __all__ = ["SampleExactSource"]
@@ -123,6 +123,8 @@ def _convert(ref: SourceRef, files: SourceBytes, kind: str) -> Conversion | None
         return convert(ref, files)
     except SourceFormatError:
         return None
+    finally:
+        files.check_reads()
 
 
 def _reader(conversion: Conversion) -> ReadRegion:

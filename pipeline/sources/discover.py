@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from haarchive.codecs.errors import ConfigError, SourceNotFoundError, SourceUnreadableError
+from haarchive.codecs.errors import ConfigError, SourceNotFoundError
+from haarchive.pipeline.sources.discover_remote import discover_remote
+from haarchive.pipeline.sources.local import as_name, is_zarr_store, version_of, walk
+from haarchive.pipeline.sources.ref import SourceRef, Version
+from haarchive.pipeline.storage.backends import is_url, local_path
 
-__all__ = ["SourceRef", "discover", "is_zarr_store", "list_members"]
-
-_ZARR_MARKERS = ("zarr.json", ".zarray", ".zgroup")
-
-
-@dataclass(frozen=True)
-class SourceRef:
-    """Where a source lies and what it will be called.
-
-    Parameters
-    ----------
-    path : str
-        The file, or the folder of a zarr store.
-    name : str
-        Its name in an archive: relative, with '/'.
-    """
-
-    path: str
-    name: str
+__all__ = ["discover", "discover_path", "distinct"]
 
 
 def discover(paths: Sequence[str]) -> list[SourceRef]:
@@ -38,35 +23,55 @@ def discover(paths: Sequence[str]) -> list[SourceRef]:
     ----------
     paths : sequence of str
         Files, folders (searched recursively, hidden files included, links followed) and glob patterns
-        (``**`` too). A folder that is a zarr store is one source.
+        (``**`` too). A folder that is a zarr store is one source. The same of object storage:
+        ``s3://bucket/key``, ``s3://bucket/prefix/`` and ``s3://bucket/prefix/**/*.svs``; each is one listing of
+        the prefix, and no request for single objects.
 
     Returns
     -------
     list of SourceRef
-        In the order of `paths`; within a folder sorted by name. A file is called by its base name, what lies
-        in a folder ``a`` is called ``a/...``. A name that is not valid Unicode has its bad bytes written as
-        ``\\xff``. Pipes and dangling links are listed too: they fail when opened, and are not lost silently.
+        In the order of `paths`; within a folder sorted by name; with absolute paths, sizes and versions. A file
+        is called by its base name, what lies in a folder ``a`` is called ``a/...``. A name that is not valid
+        Unicode has its bad bytes written as ``\\xff``. Pipes and dangling links are listed too: they fail when
+        opened, and are not lost silently.
 
     Raises
     ------
     SourceNotFoundError
         If a path does not exist, or a pattern matches nothing.
     SourceUnreadableError
-        If a folder cannot be listed.
+        If a folder or prefix cannot be listed.
+    StoragePermissionError
+        If the store refuses to list.
     ConfigError
-        If two sources would have the same name.
+        If two sources would have the same name, or a URL is of a kind that is not known.
     """
-    refs: list[SourceRef] = []
-    for path in paths:
-        for match in _expand(path):
-            refs.extend(_sources_in(match))
+    return distinct(ref for path in paths for ref in discover_path(path))
+
+
+def discover_path(path: str) -> Iterator[SourceRef]:
+    """The sources that one of `discover`'s paths stands for."""
+    if not os.path.lexists(path) and is_url(path):
+        yield from discover_remote(path)
+    else:
+        yield from _discover_local(local_path(path))
+
+
+def distinct(refs: Iterable[SourceRef]) -> list[SourceRef]:
+    """Sources without those that are there twice.
+
+    Raises
+    ------
+    ConfigError
+        If two have the same name.
+    """
     names: dict[str, SourceRef] = {}
     unique: list[SourceRef] = []
     for ref in refs:
         other = names.setdefault(ref.name, ref)
         if other is ref:
             unique.append(ref)
-        elif os.path.realpath(other.path) != os.path.realpath(ref.path):
+        elif _real(other.path) != _real(ref.path):
             raise ConfigError(
                 f"{other.path} and {ref.path} would both be archived as {ref.name!r}; rename one, or archive"
                 " their common parent folder"
@@ -74,14 +79,13 @@ def discover(paths: Sequence[str]) -> list[SourceRef]:
     return unique
 
 
-def is_zarr_store(path: str) -> bool:
-    """Whether a folder is the root of a zarr group or array, version 2 or 3."""
-    return any(Path(path, marker).is_file() for marker in _ZARR_MARKERS)
+def _real(path: str) -> str:
+    return path if is_url(path) else os.path.realpath(path)
 
 
-def list_members(folder: str) -> list[str]:
-    """All files of a folder, relative to it, with '/', sorted by code point."""
-    return sorted(_text(os.path.relpath(file, folder)) for file in _walk(folder, stop_at_zarr=False))
+def _discover_local(path: str) -> Iterator[SourceRef]:
+    for match in _expand(path):
+        yield from _sources_in(match)
 
 
 def _expand(path: str) -> list[str]:
@@ -91,40 +95,22 @@ def _expand(path: str) -> list[str]:
     if not matches:
         what = "nothing matches this pattern" if glob.has_magic(path) else "no such file or folder"
         raise SourceNotFoundError(f"{path}: {what}")
-    return matches
+    folders = {match.rstrip(os.sep) for match in matches}
+    return [match for match in matches if not any(os.fspath(folder) in folders for folder in Path(match).parents)]
 
 
 def _sources_in(path: str) -> Iterator[SourceRef]:
     base = Path(path).absolute()
     name = base.name if base.name not in ("", "..") else base.resolve().name
     if not base.is_dir() or is_zarr_store(path):
-        yield SourceRef(os.fspath(Path(path)), _text(name))
+        yield _ref(os.fspath(base), name, version_of(os.fspath(base)))
         return
-    for found in sorted(_walk(path, stop_at_zarr=True)):
-        relative = os.path.relpath(found, path)
-        yield SourceRef(found, _text(f"{name}/{relative}" if name else relative))
+    for found, version in sorted(walk(os.fspath(base), stop_at_zarr=True), key=lambda entry: entry[0]):
+        relative = os.path.relpath(found, base)
+        yield _ref(found, f"{name}/{relative}" if name else relative, version)
 
 
-def _walk(folder: str, *, stop_at_zarr: bool) -> Iterator[str]:
-    """Files under `folder`; a folder reached again through a link to one of its parents is not entered."""
-    pending: list[tuple[str, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
-    while pending:
-        current, parents = pending.pop()
-        try:
-            here = Path(current).stat()
-            identity = (here.st_dev, here.st_ino)
-            if identity in parents:
-                continue
-            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
-        except OSError as error:
-            raise SourceUnreadableError(f"{current}: cannot be listed: {error.strerror or error}") from error
-        for entry in entries:
-            if not entry.is_dir() or (stop_at_zarr and is_zarr_store(entry.path)):
-                yield entry.path
-            else:
-                pending.append((entry.path, parents | {identity}))
-
-
-def _text(name: str) -> str:
-    """The name as valid Unicode, with '/' between its parts."""
-    return os.fsencode(name.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
+def _ref(path: str, name: str, version: Version | None) -> SourceRef:
+    if version is None:
+        return SourceRef(path, as_name(name))
+    return SourceRef(path, as_name(name), version.size, version.mark)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from haarchive.codecs.errors import SourceChangedError, SourceFormatError
 from haarchive.pipeline.layout import SourceLayout
 from haarchive.pipeline.sources.base import Source
-from haarchive.pipeline.sources.discover import SourceRef
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.packers import Packer, get_packer
+from haarchive.pipeline.sources.ref import SourceRef
 
 __all__ = ["FileSource"]
 

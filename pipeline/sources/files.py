@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from haarchive.codecs.errors import SourceChangedError, SourceNotFoundError, SourceUnreadableError
+from haarchive.codecs.errors import HaarchiveError, SourceChangedError, SourceUnreadableError
 from haarchive.pipeline.layout import Member
+from haarchive.pipeline.sources.places import Place, find_place
+from haarchive.pipeline.sources.ref import SourceRef
+from haarchive.pipeline.sources.remote_file import RemoteFile
 
 __all__ = ["SourceBytes", "open_bytes"]
 
@@ -21,17 +21,17 @@ _BLOCK = 1 << 20
 
 
 def open_bytes(path: str) -> BinaryIO:
-    """Open a source's file for reading; every byte of every source comes through here.
+    """Open a file or an object for reading.
 
     Parameters
     ----------
     path : str
-        A local path.
+        A local path, or the URL of an object (``s3://bucket/key``).
 
     Returns
     -------
     BinaryIO
-        Seekable, unbuffered by us, at position 0.
+        Seekable, at position 0. An object is read in ranges as they are needed.
 
     Raises
     ------
@@ -39,16 +39,7 @@ def open_bytes(path: str) -> BinaryIO:
     SourceUnreadableError
         If permissions, the disk, or the kind of the file (a pipe, a socket, a folder) forbid it.
     """
-    try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise SourceUnreadableError(f"{path}: not a regular file; archive the files it stands for instead")
-        return Path(path).open("rb")
-    except FileNotFoundError:
-        raise SourceNotFoundError(f"{path}: no such file") from None
-    except SourceUnreadableError:
-        raise
-    except OSError as error:
-        raise SourceUnreadableError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    return cast("BinaryIO", find_place(SourceRef(path, path)).open(0))
 
 
 class SourceBytes:
@@ -56,25 +47,16 @@ class SourceBytes:
 
     Parameters
     ----------
-    root : str
-        The file, or the folder that `paths` are relative to.
-    paths : sequence of str
-        Members, relative to `root` with '/', sorted; ``[""]`` where `root` is the file itself.
-
-    Raises
-    ------
-    SourceNotFoundError, SourceUnreadableError
-        If a member is not there or cannot be looked at.
+    place : Place
     """
 
-    def __init__(self, root: str, paths: Sequence[str]) -> None:
-        self.paths = tuple(paths)
-        self._files = [f"{root}/{path}" if path else root for path in self.paths]
-        self._stats = [_stat(file) for file in self._files]
-        self.sizes = tuple(size for size, _, _ in self._stats)
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.paths = place.paths
+        self.sizes = tuple(version.size for version in place.versions)
         self.starts = (0, *accumulate(self.sizes))
         """Where each member begins in the source, and where the last one ends."""
-        self._open: tuple[int, BinaryIO] | None = None
+        self._open: tuple[int, BinaryIO | RemoteFile] | None = None
 
     @property
     def size(self) -> int:
@@ -94,8 +76,10 @@ class SourceBytes:
         parts: list[bytes] = []
         while length:
             member = bisect_right(self.starts, start) - 1
-            if member >= len(self._files):
-                raise SourceChangedError(f"{self._files[-1]}: ends before byte {start}; it was cut while being read")
+            if member >= len(self.paths):
+                raise SourceChangedError(
+                    f"{self._place.where(len(self.paths) - 1)}: ends before byte {start}; it was cut while being read"
+                )
             take = min(length, self.starts[member + 1] - start)
             parts.append(self._read_member(member, start - self.starts[member], take))
             start, length = start + take, length - take
@@ -111,9 +95,9 @@ class SourceBytes:
         """
         if self._open is None or self._open[0] != member:
             self.close()
-            self._open = (member, open_bytes(self._files[member]))
+            self._open = (member, self._place.open(member))
         self._open[1].seek(0)
-        return self._open[1]
+        return cast("BinaryIO", self._open[1])
 
     def members(self) -> tuple[Member, ...]:
         """Read everything once and digest it."""
@@ -130,11 +114,24 @@ class SourceBytes:
         SourceChangedError
             Naming the first member that differs.
         """
-        for index, (file, was) in enumerate(zip(self._files, self._stats, strict=True)):
-            if _stat(file) != was:
-                raise SourceChangedError(f"{file}: changed while it was being archived; archive it again at rest")
-            if (was[0], self._sha256(index)) != (members[index].size, members[index].sha256):
-                raise SourceChangedError(f"{file}: its content is no longer what was archived; archive it again")
+        self.close()  # what was read before says nothing about now
+        for index, (was, now) in enumerate(zip(self._place.versions, self._place.look(), strict=True)):
+            where = self._place.where(index)
+            if was.size != now.size or was.mark not in ("", now.mark):
+                raise SourceChangedError(f"{where}: changed while it was being archived; archive it again at rest")
+            if (now.size, self._sha256(index)) != (members[index].size, members[index].sha256):
+                raise SourceChangedError(f"{where}: its content is no longer what was archived; archive it again")
+
+    def check_reads(self) -> None:
+        """Raise what a store answered to a reader that went on as if the file were damaged.
+
+        Raises
+        ------
+        SourceNotFoundError, SourceChangedError, SourceUnreadableError, StoragePermissionError
+        """
+        file = self._open[1] if self._open else None
+        if isinstance(file, RemoteFile) and file.failure is not None:
+            raise file.failure
 
     def close(self) -> None:
         """Close the open member, if any."""
@@ -155,11 +152,14 @@ class SourceBytes:
         try:
             file.seek(start)
             data = file.read(length)
+        except HaarchiveError:
+            raise
         except OSError as error:
-            raise SourceUnreadableError(f"{self._files[member]}: cannot be read at byte {start}: {error}") from error
+            where = self._place.where(member)
+            raise SourceUnreadableError(f"{where}: cannot be read at byte {start}: {error}") from error
         if len(data) != length:
             raise SourceChangedError(
-                f"{self._files[member]}: ends at byte {start + len(data)} where it had {self.sizes[member]};"
+                f"{self._place.where(member)}: ends at byte {start + len(data)} where it had {self.sizes[member]};"
                 " it was cut while being read"
             )
         return data
@@ -174,13 +174,3 @@ class SourceBytes:
 def _blocks(size: int) -> Iterator[tuple[int, int]]:
     for start in range(0, size, _BLOCK):
         yield start, min(_BLOCK, size - start)
-
-
-def _stat(file: str) -> tuple[int, int, int]:
-    try:
-        found = os.stat(file)  # noqa: PTH116 - a plain string path is what we have
-    except FileNotFoundError:
-        raise SourceNotFoundError(f"{file}: no such file") from None
-    except OSError as error:
-        raise SourceUnreadableError(f"{file}: cannot be looked at: {error.strerror or error}") from error
-    return found.st_size, found.st_mtime_ns, found.st_ino

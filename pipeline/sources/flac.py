@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from haarchive.codecs.errors import SourceChangedError, SourceFormatError
+from haarchive.codecs.errors import HaarchiveError, SourceChangedError, SourceFormatError
 from haarchive.pipeline.layout import Plane
 from haarchive.pipeline.sources.containers import Conversion, wav
-from haarchive.pipeline.sources.discover import SourceRef
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.grid import audio_chunk
 from haarchive.pipeline.sources.packers import PcmPacker
+from haarchive.pipeline.sources.ref import SourceRef
 
 __all__ = ["convert_flac"]
 
@@ -73,11 +73,26 @@ def _is_sound(ref: SourceRef, files: SourceBytes, plane: Plane, md5: bytes) -> b
 def _read_frames(ref: SourceRef, files: SourceBytes, plane: Plane, start: int, stop: int) -> NDArray[Any]:
     bits = plane.attrs["bits"]
     try:
-        with soundfile.SoundFile(files.file()) as sound:
+        with soundfile.SoundFile(_Quiet(files.file())) as sound:
             sound.seek(start)
             samples = sound.read(stop - start, dtype="int16" if bits <= 16 else "int32", always_2d=True)
+        files.check_reads()
     except soundfile.LibsndfileError as error:
+        files.check_reads()
         raise SourceChangedError(f"{ref.path}: frames {start} to {stop} cannot be read: {error}") from None
     if samples.shape != (stop - start, plane.shape[1]):
         raise SourceChangedError(f"{ref.path}: frames {start} to {stop} are not there any more")
     return np.asarray(samples >> ((16 if bits <= 16 else 32) - bits))
+
+
+class _Quiet:
+    """A file for libsndfile, which prints exceptions and goes on: it ends where it cannot be read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell, self._file = file.seek, file.tell, file
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            return self._file.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+        except HaarchiveError:  # `SourceBytes.check_reads` has it
+            return 0

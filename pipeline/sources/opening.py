@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from haarchive.codecs.errors import (
     ConfigError,
+    SourceChangedError,
     SourceError,
     SourceFormatError,
-    SourceUnreadableError,
+    StorageError,
     TruncatedSourceError,
 )
-from haarchive.pipeline.layout import SourceLayout
+from haarchive.pipeline.layout import Member, SourceLayout
 from haarchive.pipeline.sources.base import Source
-from haarchive.pipeline.sources.discover import SourceRef, is_zarr_store, list_members
 from haarchive.pipeline.sources.file import FileSource
 from haarchive.pipeline.sources.files import SourceBytes
+from haarchive.pipeline.sources.places import find_place
+from haarchive.pipeline.sources.ref import SourceRef
 from haarchive.pipeline.sources.scan import Scan, make_layout
 from haarchive.pipeline.sources.truncation import what_is_missing
 from haarchive.pipeline.sources.verbatim import scan_verbatim
@@ -52,13 +53,18 @@ def open_source(
 
     Raises
     ------
-    SourceNotFoundError, SourceUnreadableError
+    SourceNotFoundError, SourceUnreadableError, StoragePermissionError
+    SourceChangedError
+        If it is no longer the version that `ref` names.
     ConfigError
         If there is no such guarantee.
     """
     if guarantee not in ("file-exact", "sample-exact"):
         raise ConfigError(f"no guarantee is named {guarantee!r}; there are 'file-exact' and 'sample-exact'")
-    files = SourceBytes(ref.path, _members(ref.path))
+    place = find_place(ref, _original(layout) if layout else ())
+    if ref.version and place.mark not in ("", ref.version):
+        raise SourceChangedError(f"{ref.path}: changed since it was listed; archive it again at rest")
+    files = SourceBytes(place)
     files.file()
     scanner = partial(_scan_file_exact, path=ref.path, keep_damaged=keep_damaged)
     if guarantee == "file-exact":
@@ -84,15 +90,20 @@ def _scan_file_exact(files: SourceBytes, name: str, *, path: str, keep_damaged: 
     return make_layout(name, files.members(), replace(scan, attrs={**scan.attrs, "note": note, "damaged": missing}))
 
 
-def _members(path: str) -> list[str]:
-    if not Path(path).is_dir():
-        return [""]
-    if not is_zarr_store(path):
-        raise SourceUnreadableError(f"{path}: is a folder, and no zarr store; archive the files in it")
-    return list_members(path)
+def _original(layout: SourceLayout) -> tuple[Member, ...]:
+    """The members that are there, which are not those of a new container."""
+    if original := layout.attrs.get("original"):
+        return (Member("", original["size"], original["sha256"]),)
+    return layout.members
 
 
 def _scan(files: SourceBytes, kind: str) -> Scan:
+    scan = _scan_as(files, kind)
+    files.check_reads()
+    return scan
+
+
+def _scan_as(files: SourceBytes, kind: str) -> Scan:
     try:
         match kind:
             case "tiff":
@@ -119,7 +130,7 @@ def _scan(files: SourceBytes, kind: str) -> Scan:
                 return scan_verbatim(kind=kind)
     except SourceFormatError as error:
         return scan_verbatim(f"not a well-formed {kind} file: {error}")
-    except SourceError:
+    except (SourceError, StorageError):
         raise
     except Exception as error:
         # A broken file can make a format's reader fail in any way; it still has to be archived.

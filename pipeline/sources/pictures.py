@@ -11,10 +11,10 @@ import tifffile
 
 from haarchive.pipeline.layout import Member
 from haarchive.pipeline.sources.containers import Conversion, Page, Tag, baseline_tags, big_tiff
-from haarchive.pipeline.sources.discover import SourceRef
 from haarchive.pipeline.sources.file import FileSource
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.png import scan_png
+from haarchive.pipeline.sources.ref import SourceRef
 from haarchive.pipeline.sources.scan import Scan, make_layout
 from haarchive.pipeline.sources.tiff import scan_tiff, tiff_pages
 

@@ -6,9 +6,17 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 
 from haarchive.codecs.errors import (
+    BucketNotFoundError,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
@@ -25,13 +33,18 @@ _FULL = (
     "QuotaExceeded",
     "XMinioStorageFull",
 )
-_DENIED = (
-    "SignatureDoesNotMatch",
-    "InvalidAccessKeyId",
-    "AccessDenied",
-    "Permission denied",
-    "(os error 13)",
-)
+_KEYS = "the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+_DENIED = {
+    "InvalidAccessKeyId": "AWS_ACCESS_KEY_ID: the store does not know this key",
+    "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY: it does not belong to this AWS_ACCESS_KEY_ID",
+    "AccessDenied": f"what the policy of the bucket allows this user, or {_KEYS}",
+    "ExpiredToken": "AWS_SESSION_TOKEN: it has expired",
+    "InvalidToken": "AWS_SESSION_TOKEN",
+    "RequestTimeTooSkewed": "the clock of this machine",
+    "Permission denied": "the permissions of the folder",
+    "(os error 13)": "the permissions of the folder",
+}
+"""What to check, by what the store or the system says."""
 
 
 @contextmanager
@@ -40,7 +53,8 @@ def storage_errors(action: str, url: str) -> Iterator[None]:
 
     Raises
     ------
-    ObjectNotFoundError, ObjectExistsError, StoragePermissionError, StorageFullError, StorageError
+    ObjectNotFoundError, ObjectExistsError, ObjectChangedError, BucketNotFoundError, StoragePermissionError,
+    StorageFullError, StorageError
     """
     try:
         yield
@@ -54,15 +68,15 @@ def _translated(error: Exception, what: str) -> StorageError:
     text = str(error)
     reason = _first_line(text)
     if "NoSuchBucket" in text:
-        return StorageError(f"{what}: the bucket does not exist; create it first")
+        return BucketNotFoundError(f"{what}: the bucket does not exist; create it first")
     if isinstance(error, AlreadyExistsError | FileExistsError):
         return ObjectExistsError(f"{what}: it exists already")
+    if isinstance(error, PreconditionError):
+        return ObjectChangedError(f"{what}: it was replaced meanwhile")
     denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
-    if denied or any(word in text for word in _DENIED):
-        return StoragePermissionError(
-            f"{what}: permission denied ({_s3_code(text) or reason}); check the credentials "
-            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or the folder's permissions"
-        )
+    check = next((check for word, check in _DENIED.items() if word in text), None)
+    if denied or check:
+        return StoragePermissionError(f"{what}: permission denied ({_s3_code(text) or reason}); check {check or _KEYS}")
     if "169.254.169.254" in text:
         return StoragePermissionError(f"{what}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import os
+import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import obstore
-import obstore.store
 from obstore.exceptions import BaseError
 
-from haarchive.codecs.errors import ConfigError, ObjectNotFoundError, StorageError
+from haarchive.codecs.errors import (
+    ConfigError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from haarchive.pipeline.storage import backends
 from haarchive.pipeline.storage.errors import storage_errors
 
-__all__ = ["ObjectStore", "StoreStats", "open_store"]
+__all__ = ["ObjectInfo", "ObjectStore", "StoreStats", "open_store"]
 
 _COALESCE = 1 << 16
 """Ranges with a smaller gap (bytes) are one request: reading the gap costs less than a round trip."""
 
 _THREADS = 8
-_RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
-_memory: dict[str, obstore.store.MemoryStore] = {}
+
+_CONFLICT_WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 0.0)
+"""Seconds between conditional puts that are refused though there is no such object."""
 
 
 def open_store(url: str | os.PathLike[str]) -> ObjectStore:
@@ -54,8 +61,28 @@ class StoreStats:
 
     reads: int = 0
     bytes_read: int = 0
+    largest_read: int = 0
     writes: int = 0
     bytes_written: int = 0
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a store says of an object without giving its content.
+
+    Parameters
+    ----------
+    key : str
+    size : int
+    etag : str
+        In quotes, and with ``W/`` before it where equal tags do not mean equal bytes; '' where there is none.
+    modified : datetime
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
 
 
 class ObjectStore:
@@ -72,11 +99,10 @@ class ObjectStore:
     """
 
     def __init__(self, url: str) -> None:
-        scheme, rest = _split(url)
+        scheme, rest = backends.split_url(url)
         self._scheme = scheme
         if scheme == "file":
-            path = Path(unquote(urlsplit(url).path)) if "://" in url else Path(url)
-            self._root = path.expanduser().absolute()
+            self._root = Path(backends.local_path(url)).expanduser().absolute()
             self._bucket, self._prefix = "", ""
             self.url = str(self._root)
         else:
@@ -113,7 +139,19 @@ class ObjectStore:
         ObjectExistsError
             If the key is taken.
         """
-        self._put(key, data, "create")
+        for wait in _CONFLICT_WAITS:
+            try:
+                self._put(key, data, "create")
+                return
+            except ObjectExistsError:
+                # S3 answers so as well where another conditional put or a delete of the key is on its way, and
+                # wants to be asked again.
+                if self.info(key) is not None:
+                    raise
+            time.sleep(wait)
+        raise StorageError(
+            f"cannot write {self.object_url(key)}: the store refuses it as if it were there, and it is not; try again"
+        )
 
     def get(self, key: str) -> bytes:
         """Read a whole object.
@@ -144,6 +182,41 @@ class ObjectStore:
         self._count_read(len(data))
         return data
 
+    def get_unchanged(self, key: str, start: int, length: int, etag: str = "") -> tuple[bytes, ObjectInfo]:
+        """Read a range of an object, if it is still the one that had `etag` (on S3: ``If-Match``).
+
+        Parameters
+        ----------
+        key : str
+        start, length : int
+            Within the object, and at least one byte.
+        etag : str
+            As `info` or `entries` gave it; '' takes whatever is there.
+
+        Returns
+        -------
+        bytes
+            Fewer than asked for where the object ends before.
+        ObjectInfo
+            Of the object that they come from.
+
+        Raises
+        ------
+        ObjectChangedError
+            If there is another object under this key now.
+        """
+        options: Any = {"range": (start, start + length)}
+        if etag and not etag.startswith("W/"):
+            options["if_match"] = etag
+        with storage_errors("read", self.object_url(key)):
+            result = obstore.get(self._backend(), self._path(key), options=options)
+            data = result.bytes().to_bytes()
+            info = self._info(result.meta)
+        self._count_read(len(data))
+        if etag and info.etag != etag:  # the store knows no conditions
+            raise ObjectChangedError(f"cannot read {self.object_url(key)}: it was replaced meanwhile")
+        return data, info
+
     def get_ranges(self, key: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
         """Read several ranges of one object, near ones in one request and far ones concurrently.
 
@@ -167,21 +240,30 @@ class ObjectStore:
 
     def head(self, key: str) -> int | None:
         """Size of an object in bytes; None where there is none."""
+        info = self.info(key)
+        return None if info is None else info.size
+
+    def info(self, key: str) -> ObjectInfo | None:
+        """Size and version of an object; None where there is none."""
         try:
             with storage_errors("look up", self.object_url(key)):
-                return int(obstore.head(self._backend(), self._path(key))["size"])
+                return self._info(obstore.head(self._backend(), self._path(key)))
         except ObjectNotFoundError:
             return None
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Keys and sizes of all objects below `prefix` (whole path segments), in no particular order."""
+        for info in self.entries(prefix):
+            yield info.key, info.size
+
+    def entries(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """What is known of all objects below `prefix`; as `list`, a request for each thousand."""
         if self._scheme == "file" and not self._root.is_dir():
             return
-        skip = len(self._prefix) + 1 if self._prefix else 0
         with storage_errors("list", self.object_url(prefix)):
             for batch in obstore.list(self._backend(), self._path(prefix) or None, chunk_size=1000):
                 for meta in batch:
-                    yield meta["path"][skip:], int(meta["size"])
+                    yield self._info(meta)
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens where there is none."""
@@ -216,10 +298,18 @@ class ObjectStore:
     def _path(self, key: str) -> str:
         return f"{self._prefix}/{key}".strip("/") if self._prefix else key
 
+    def _info(self, meta: Any) -> ObjectInfo:
+        etag = meta["e_tag"] or ""
+        if etag and not etag.startswith("W/"):
+            etag = '"' + etag.strip('"') + '"'  # some servers leave the quotes away in listings
+        skip = len(self._prefix) + 1 if self._prefix else 0
+        return ObjectInfo(meta["path"][skip:], int(meta["size"]), etag, meta["last_modified"])
+
     def _count_read(self, nbytes: int) -> None:
         with self._lock:
             self.stats.reads += 1
             self.stats.bytes_read += nbytes
+            self.stats.largest_read = max(self.stats.largest_read, nbytes)
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -236,36 +326,11 @@ class ObjectStore:
     def _make_backend(self, create: bool) -> Any:
         match self._scheme:
             case "file":
-                if not create and not self._root.is_dir():
-                    raise FileNotFoundError(self._root)
-                return obstore.store.LocalStore(self._root, mkdir=True)
+                return backends.local(self._root, create=create)
             case "memory":
-                return _memory.setdefault(self._bucket, obstore.store.MemoryStore())
-            case _:
-                return _s3(self._bucket)
-
-
-def _split(url: str) -> tuple[str, str]:
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return "file", url
-    if scheme not in ("file", "s3", "memory"):
-        raise ConfigError(f"{url!r}: storage is a local path, file://, s3:// or memory://, not {scheme}://")
-    return scheme, rest
-
-
-def _s3(bucket: str) -> Any:
-    """An S3 client; credentials, region and endpoint come from where other AWS tools take them."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    client: Any = {"timeout": "300s", "connect_timeout": "10s"}
-    options: dict[str, Any] = {}
-    if endpoint:
-        options["endpoint"] = endpoint
-        client["allow_http"] = endpoint.startswith("http://")
-    try:
-        return obstore.store.S3Store(bucket, client_options=client, retry_config=_RETRY, **options)
-    except (BaseError, ValueError) as error:
-        raise StorageError(f"cannot use s3://{bucket}: {str(error).splitlines()[0]}") from error
+                return backends.memory(self._bucket)
+            case "s3":
+                return backends.s3(self._bucket)
 
 
 def _coalesced(starts: Sequence[int], lengths: Sequence[int]) -> list[tuple[int, int]]:

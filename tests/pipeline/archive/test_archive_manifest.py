@@ -341,7 +341,7 @@ def test_a_file_that_only_has_the_name_of_an_archive_record_is_refused(tmp_path,
 
 def test_a_writer_can_be_sent_to_another_process(tmp_path):
     commit(tmp_path, b"abc")
-    assert pickle.loads(pickle.dumps(ArchiveWriter(tmp_path))).committed("a.bin").name == "a.bin"
+    assert pickle.loads(pickle.dumps(ArchiveWriter(tmp_path))).committed("a.bin").manifest.name == "a.bin"
 
 
 def test_a_manifest_under_another_name_is_refused(tmp_path):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,26 @@ import pytest
 from haarchive.codecs import Samples
 from haarchive.pipeline import archive, open_archive
 from haarchive.pipeline.config import ActorConfig, ArchiveConfig
-from haarchive.pipeline.jobs import JobReport, ray_job
+from haarchive.pipeline.jobs import JobReport, ray_worker
 from haarchive.pipeline.jobs.plan import ShardTask
 from haarchive.pipeline.jobs.ray_session import ray_session
 from haarchive.pipeline.jobs.stages import Encoder
 from haarchive.pipeline.layout import Plane
 
+MARKS = Path("nowhere")
+
 pytestmark = pytest.mark.ray
 
-CONFIG = ArchiveConfig(shard_bytes=1 << 20, wave_bytes=2_000_000)
+CONFIG = ArchiveConfig(shard_bytes=1 << 20)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def manifests(url: Path) -> dict[str, bytes]:
+    """Each source's manifest, whichever object it lies in."""
+    return {name: source.manifest.to_bytes() for name, source in open_archive(url).items()}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +53,7 @@ def folder(make_sources: Callable[[Path], Path], tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def on_ray(folder: Path, ray_running: None) -> JobReport:
-    """The sources archived on Ray, in more than one wave."""
+    """The sources archived on Ray."""
     return archive(folder / "in", folder / "ray", config=CONFIG, engine="ray")
 
 
@@ -67,31 +75,80 @@ def test_what_ray_has_archived_is_unchanged_for_one_process(folder: Path, on_ray
 
 
 class DyingEncoder(Encoder):
-    """Takes its process down for one shard, as a C library or the out-of-memory killer would."""
+    """Kills its process while it encodes, as the out-of-memory killer would: at every source named ``...always``, and
+    once at every one whose mark, a file, is there.
+    """
 
     def encode(
         self, task: ShardTask, planes: Sequence[Plane], chunks: Sequence[Samples], advanced: object = None
-    ) -> tuple[list, Mapping[str, str]]:
-        if task.source == "in/noise.bin" and task.index == 1:
-            os._exit(1)
+    ) -> tuple[list, dict]:
+        mark = MARKS / task.source.replace("/", "_")
+        if mark.exists():
+            mark.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task.source.endswith("always") and task.index == 1 - task.source.count("small"):
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().encode(task, planes, chunks)
 
 
-@pytest.mark.usefixtures("ray_running")
-def test_a_shard_that_kills_its_worker_costs_only_its_source(
-    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ray_running: None) -> Path:
+    """Has workers take `DyingEncoder`; the folder of its marks."""
     from ray import cloudpickle
 
-    for module in (ray_job, sys.modules[__name__]):  # so that workers see what is patched here
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    for module in (ray_worker, sys.modules[__name__]):  # so that workers see what is patched here
         cloudpickle.register_pickle_by_value(module)
-    monkeypatch.setattr(ray_job, "Encoder", DyingEncoder)
-    config = CONFIG.model_copy(update={"wave_bytes": 1 << 30})
-    report = archive(sources, tmp_path / "a", config=config, engine="ray")
-    assert [one.source for one in report.failed] == ["in/noise.bin"]
+    monkeypatch.setattr(sys.modules[__name__], "MARKS", folder)
+    monkeypatch.setattr(ray_worker, "Encoder", DyingEncoder)
+    return folder
+
+
+def test_a_worker_that_is_killed_mid_chunk_costs_nothing(sources: Path, tmp_path: Path, dying: Path) -> None:
+    for n in range(20):
+        (sources / f"clip{n}").write_bytes(b"clip" * n)
+    archive(sources, tmp_path / "undisturbed", config=CONFIG, engine="local")
+    for name in ("in_noise.bin", "in_slide.tif", "in_clip7"):
+        (dying / name).touch()
+    archive(sources, tmp_path / "a", config=CONFIG, engine="ray").raise_for_failures()
+    assert not list(dying.iterdir())
+    assert manifests(tmp_path / "a") == manifests(tmp_path / "undisturbed")
+
+
+def test_a_shard_that_kills_every_worker_costs_only_its_source(
+    sources: Path, tmp_path: Path, dying: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (sources / "noise.bin").rename(sources / "always")
+    report = archive(sources, tmp_path / "a", config=CONFIG, engine="ray")
+    assert [one.source for one in report.failed] == ["in/always"]
     assert "process died 3 times" in report.failed[0].error
     assert len(open_archive(tmp_path / "a")) == 4
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_small_source_that_kills_every_worker_fails_alone(tmp_path: Path, dying: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for n in range(20):
+        (folder / f"clip{n:02d}").write_bytes(b"clip" * (n + 1))
+    (folder / "small always").write_bytes(b"poison")
+    report = archive(folder, tmp_path / "a", config=CONFIG, engine="ray")
+    assert [one.source for one in report.failed] == ["in/small always"]
+    assert len(open_archive(tmp_path / "a")) == 20
+
+
+def test_a_job_on_ray_goes_on_within_a_slide(sources: Path, tmp_path: Path, dying: Path) -> None:
+    (sources / "noise.bin").rename(sources / "always")
+    assert not archive(sources, tmp_path / "a", config=CONFIG, engine="ray", job="one").ok
+    kept = list((tmp_path / "a" / "jobs" / "one" / "shards").rglob("0*"))
+    assert kept
+    assert not any(path.name.endswith("1") for path in kept)
+    ray_worker.Encoder = Encoder
+    archive(sources, tmp_path / "a", config=CONFIG, engine="ray", job="one").raise_for_failures()
+    archive(sources, tmp_path / "undisturbed", config=CONFIG, engine="local")
+    assert manifests(tmp_path / "a") == manifests(tmp_path / "undisturbed")
+    assert not list((tmp_path / "a" / "jobs" / "one" / "shards").rglob("0*"))
 
 
 def test_a_ray_that_starts_by_itself_is_quiet_and_goes_away(sources: Path, tmp_path: Path) -> None:

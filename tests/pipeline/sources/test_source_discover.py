@@ -38,6 +38,10 @@ def test_a_pattern_gives_its_matches_in_order(folder):
     assert names(folder / "**" / "*.wav") == ["c.wav"]
 
 
+def test_what_lies_in_a_matching_folder_is_found_with_it_and_once(folder):
+    assert names(folder / "a" / "**") == ["a/.hidden", "a/b.tif", "a/deep/er/c.wav"]
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder):
     (folder / "slide[1].tif").write_bytes(b"x")
     assert names(folder / "slide[1].tif") == ["slide[1].tif"]
@@ -100,3 +104,29 @@ def test_a_name_that_is_no_unicode_gets_its_bad_bytes_spelled_out(folder):
 def test_an_unknown_guarantee_is_refused(folder):
     with pytest.raises(ConfigError, match="no guarantee"):
         open_source(SourceRef(str(folder / "x.bin"), "x.bin"), guarantee="lossy")
+
+
+def test_a_listed_file_has_its_size_and_a_version_that_changes_with_it(folder):
+    (before,) = discover([str(folder / "x.bin")])
+    assert before.size == len("x.bin")
+    (folder / "x.bin").write_bytes(b"other content")
+    (after,) = discover([str(folder / "x.bin")])
+    assert after.size == len("other content")
+    assert after == before
+    assert after.version != before.version
+
+
+def test_a_listed_store_has_the_size_of_all_members_and_the_version_of_them_together(folder):
+    (folder / "s.zarr").mkdir()
+    (folder / "s.zarr" / "zarr.json").write_bytes(b"{}")
+    (folder / "s.zarr" / "c").write_bytes(b"chunk")
+    by_itself, within = discover([str(folder / "s.zarr")])[0], discover([str(folder)])[-3]
+    assert (by_itself.name, by_itself.size) == ("s.zarr", 7)
+    assert (within.path, within.size, within.version) == (by_itself.path, 7, by_itself.version)
+    (folder / "s.zarr" / "d").touch()
+    assert discover([str(folder / "s.zarr")])[0].version != by_itself.version
+
+
+def test_paths_of_listed_sources_are_absolute(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert [ref.path for ref in discover(["x.bin", "a"])][:2] == [str(folder / "x.bin"), str(folder / "a" / ".hidden")]

@@ -128,7 +128,7 @@ def test_a_missing_bucket_is_named_and_not_made(missing_bucket):
         open_archive(missing_bucket + "/some/where")
 
 
-def test_a_server_that_is_away_is_an_error_in_one_line(bucket, monkeypatch):
+def test_a_server_that_is_away_is_an_error_in_one_line(bucket, impatient, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(StorageError) as caught:
         open_store(bucket).get("k")
@@ -140,7 +140,7 @@ def test_a_store_can_be_sent_to_another_process(bucket):
     assert pickle.loads(pickle.dumps(open_store(bucket + "/p"))).get("k") == b"1"
 
 
-def test_a_torn_upload_leaves_no_object(bucket, wire, noise):
+def test_a_torn_upload_leaves_no_object(bucket, wire, impatient, noise):
     store = open_store(bucket)
     wire.cut_after = 3 << 20
     with pytest.raises(StorageError, match="cannot write"):
@@ -150,7 +150,7 @@ def test_a_torn_upload_leaves_no_object(bucket, wire, noise):
     assert open_store(bucket).head("torn") is None
 
 
-def test_an_archiving_that_is_cut_off_can_be_repeated(bucket, wire, noise):
+def test_an_archiving_that_is_cut_off_can_be_repeated(bucket, wire, impatient, noise):
     wire.cut_after = 4 << 20
     with pytest.raises(HaarchiveError):
         archive_file(bucket + "/archive", noise)
