@@ -1,4 +1,4 @@
-# make install | test | demo [SRC=path] | bench [DATA=folder] | lint | format | clean
+# make install | test | test-cluster | demo [SRC=path] | bench [DATA=folder] | lint | format | clean
 # Needs Python 3.11 or newer (PYTHON=... picks one) and an index that pip can reach; everything goes into .venv.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -7,7 +7,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test demo bench lint format clean
+.PHONY: install test test-cluster demo bench lint format clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -22,6 +22,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# Ten nodes go away, one after the other, under a running job.
+test-cluster: install
+	HAARCHIVE_CLUSTER_ROUNDS=10 $(BIN)/python -m pytest tests/pipeline/jobs/test_job_cluster.py
 
 # mypy runs where no folder is named codecs: next to one it takes that for the standard library's module.
 lint: install
@@ -40,6 +44,7 @@ bench: install
 	$(BIN)/python benchmarks/rans.py
 	$(BIN)/python benchmarks/lossless_images.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/lossless_audio.py $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python benchmarks/jobs.py $(if $(DATA),--data "$(DATA)")
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -18,7 +18,6 @@ __all__ = ["ActorConfig", "ArchiveConfig", "Guarantee", "load_config", "override
 Guarantee = Literal["file-exact", "sample-exact"]
 
 _MIB = 1 << 20
-_GIB = 1 << 30
 
 
 class _Frozen(BaseModel):
@@ -31,10 +30,11 @@ class ActorConfig(_Frozen):
     Parameters
     ----------
     num_cpus, num_gpus : float
-        What one actor takes of its node. Ray Data wants one of them named: `num_cpus` counts only where
-        `num_gpus` is 0.
+        What one actor takes of its node. An actor computes on one core, whatever its device: several should share a
+        GPU.
     min_size, max_size : int
-        Bounds of the pool; no `max_size` means as many as the cluster has room for.
+        Bounds of the pool, which grows while shards wait; no `max_size` means as many as the cluster has room for, or
+        makes room for.
     """
 
     num_cpus: float = Field(default=1, ge=0)
@@ -61,13 +61,11 @@ class ArchiveConfig(_Frozen):
     keep_damaged : bool
         Whether a file that ends before data that its headers promise is archived as far as it goes. Otherwise it fails.
     shard_bytes : int
-        Raw bytes that one shard takes, and one worker holds.
+        Raw bytes that one shard takes. A worker holds two: one that it encodes, one that it reads or writes.
     batch_chunks : int
         Chunks that a codec is given at once.
     ray_from_bytes : int
-        Sources of at least so many bytes together are archived by Ray Data, smaller jobs in this process.
-    wave_bytes : int
-        Bytes of sources that one run of Ray Data scans, encodes and commits.
+        Sources of at least so many bytes together are archived on Ray, smaller jobs in this process.
     threads : int, optional
         Threads of an in-process job. None: one a CPU core, at most 4.
     device : str
@@ -83,7 +81,6 @@ class ArchiveConfig(_Frozen):
     shard_bytes: ByteSize = Field(default=ByteSize(64 * _MIB), ge=_MIB, le=1 << 30)
     batch_chunks: int = Field(default=16, ge=1)
     ray_from_bytes: ByteSize = Field(default=ByteSize(256 * _MIB), ge=0)
-    wave_bytes: ByteSize = Field(default=ByteSize(256 * _GIB), ge=1)
     threads: int | None = Field(default=None, ge=1)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     models: Mapping[Literal["haar", "haar-audio"], Path] = Field(default_factory=dict)

@@ -18,7 +18,7 @@ from haarchive.pipeline.layout import SourceLayout
 
 __all__ = ["embed", "is_small", "json_line", "pack", "unpack"]
 
-_MOST_BYTES = 1 << 16
+_MOST_BYTES = 1 << 18
 """Bytes of bitstreams: opening a source reads them all."""
 _MOST_ROWS = 256
 """Chunks and pieces: more are smaller as Arrow columns."""

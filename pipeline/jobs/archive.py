@@ -47,7 +47,7 @@ def archive(
         Whether files that were cut short are archived as far as they go, rather than reported as failed; replaces
         ``config.keep_damaged``.
     engine : {'auto', 'local', 'ray'}
-        'local' works in this process, 'ray' on Ray Data; 'auto' takes Ray from ``config.ray_from_bytes`` on.
+        'local' works in this process, 'ray' on Ray; 'auto' takes Ray from ``config.ray_from_bytes`` on.
         Both write the same objects.
     job : str, optional
         An ID under which the job is kept in the archive's storage: what it is to do, the sources as they are now, and

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from haarchive.pipeline.jobs.durable.record import job_key
 from haarchive.pipeline.jobs.report import SourceReport
@@ -79,9 +80,9 @@ def load_entries(store: ObjectStore, job: str) -> dict[str, Entry]:
     )
 
 
-def new_run(now: str) -> str:
-    """A name for a run that sorts by its start."""
-    return f"{now}-{secrets.token_hex(2)}"
+def new_run() -> str:
+    """A name for a run that sorts by its start, to the microsecond."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
 
 
 def _entry(line: str, run: str) -> Entry:

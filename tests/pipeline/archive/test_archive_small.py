@@ -136,8 +136,8 @@ def test_only_all_chunks_of_a_source_of_few_bytes_and_rows_are_small():
         chunks = chunks_of(*arrays)
         return is_small(layout_of(*arrays), chunks[: len(chunks) - left_out])
 
-    assert fits(100, 60_000)
-    assert not fits(100, 70_000)
+    assert fits(100, 260_000)
+    assert not fits(100, 270_000)
     assert not fits(100, 100, left_out=1)
     assert fits(100, *[10] * 127)
     assert not fits(100, *[10] * 128)

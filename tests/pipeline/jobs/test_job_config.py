@@ -21,9 +21,9 @@ def test_the_local_profile_is_the_default() -> None:
     assert load_config("local") == ArchiveConfig()
 
 
-def test_the_gpu_profile_asks_for_a_gpu_an_actor() -> None:
+def test_the_gpu_profile_has_eight_actors_share_a_gpu() -> None:
     config = load_config("gpu")
-    assert (config.device, config.actors.num_gpus) == ("cuda", 1)
+    assert (config.device, config.actors.num_gpus) == ("cuda", 0.125)
 
 
 def test_a_file_takes_the_place_of_a_profile(tmp_path: Path) -> None:

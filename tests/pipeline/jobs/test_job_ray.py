@@ -1,4 +1,4 @@
-"""Archiving on Ray Data. One Ray serves most of the module; starting one takes longer than all tests."""
+"""Archiving on Ray. One Ray serves most of the module; starting one takes longer than all tests."""
 
 from __future__ import annotations
 

@@ -1,0 +1,111 @@
+"""Compile every numba kernel into ``NUMBA_CACHE_DIR``, by archiving and restoring small sources of every kind.
+
+The image is built with it, so that no process of a cluster compiles: ``python k8s/compile_kernels.py``. It fails where
+a source is not archived and restored, and prints how many kernels it compiled or found compiled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import soundfile
+import tifffile
+from numba.core.dispatcher import Dispatcher
+from numpy.typing import NDArray
+
+import haarchive.codecs
+import haarchive.pipeline
+from haarchive.pipeline import archive
+from haarchive.pipeline.jobs.report import JobReport
+from haarchive.pipeline.jobs.restore import restore
+
+PRESETS = ("fast", "balanced", "max")
+
+
+def main() -> int:
+    """Archive with every preset, and restore."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        sources = make_sources(root / "sources")
+        for preset in PRESETS:
+            url = root / preset
+            fail_unless_ok(archive(sources, url, preset=preset, engine="local"))
+            fail_unless_ok(restore(str(url), root / f"{preset}-restored"))
+    called = [kernel for kernel in kernels() if kernel.signatures]
+    compiled = sum(sum(kernel.stats.cache_misses.values()) for kernel in called)
+    print(f"{len(called)} kernels: {compiled} compiled, {sum(len(k.signatures) for k in called) - compiled} found")
+    return 0
+
+
+def make_sources(folder: Path) -> list[Path]:
+    """Pictures and recordings of every sample type that the flows take, and of every encoding that they undo."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for dtype in (np.uint8, np.uint16):
+        for channels in (1, 3):
+            name = f"{np.dtype(dtype).name}-{channels}"
+            pixels = picture(rng, dtype, channels)
+            for compression in ("none", "lzw", "deflate"):
+                tifffile.imwrite(
+                    folder / f"{name}-{compression}.tif",
+                    pixels,
+                    photometric="rgb" if channels == 3 else "minisblack",
+                    tile=(32, 32),
+                    compression=None if compression == "none" else compression,
+                    predictor=compression != "none",
+                )
+            (folder / f"{name}.png").write_bytes(imagecodecs.png_encode(pixels))
+    # Pixels that were JPEG once have a grid, which the codec looks for and uses.
+    jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=75)
+    tifffile.imwrite(folder / "was-jpeg.tif", imagecodecs.jpeg_decode(jpeg), photometric="rgb")
+    for channels in (1, 2):
+        for subtype in ("PCM_16", "PCM_24"):
+            samples = recording(rng, channels)
+            for kind in ("wav", "flac"):
+                soundfile.write(folder / f"{subtype}-{channels}.{kind}", samples, 44_100, subtype=subtype)
+    sparse = np.round(recording(rng, 1) * 40) * 3  # every third value alone
+    soundfile.write(folder / "sparse.wav", sparse.astype(np.int16), 44_100)
+    return sorted(folder.iterdir())
+
+
+def picture(rng: np.random.Generator, dtype: Any, channels: int, size: int = 64) -> NDArray[Any]:
+    """A smooth picture with some noise, ``(size, size)`` or ``(size, size, channels)``."""
+    y, x = np.mgrid[:size, :size]
+    top = np.iinfo(dtype).max
+    shape = (np.sin(x / 9) + np.cos(y / 7) + 2) / 5 * top
+    pixels = shape[..., None] * np.linspace(0.7, 1, channels) + rng.normal(0, top / 60, (size, size, channels))
+    return np.clip(pixels, 0, top).astype(dtype).squeeze()
+
+
+def recording(rng: np.random.Generator, channels: int, frames: int = 6_000) -> NDArray[np.float64]:
+    """A tone with some noise, ``(frames, channels)``."""
+    wave = 0.4 * np.sin(np.arange(frames) / 13)
+    return wave[:, None] * np.linspace(0.7, 1, channels) + rng.normal(0, 0.002, (frames, channels))
+
+
+def fail_unless_ok(report: JobReport) -> None:
+    """End here where a source failed, with the reasons."""
+    if not report.ok:
+        sys.exit("\n".join(f"{failed.source}: {failed.error}" for failed in report.failed))
+
+
+def kernels() -> Iterator[Dispatcher]:
+    """Every kernel of the package."""
+    for package in (haarchive.codecs, haarchive.pipeline):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            module = importlib.import_module(info.name)
+            for value in vars(module).values():
+                if isinstance(value, Dispatcher) and value.py_func.__module__ == info.name:
+                    yield value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
