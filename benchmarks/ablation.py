@@ -94,7 +94,7 @@ def variants() -> list[Variant]:
         ("without the long list of taps", replace(best, rich=False)),
         ("without grids", replace(best, grids=False)),
         ("without a trial of colours", replace(best, trial=False)),
-        ("without refining scales", _with_effort(best, refine=False)),
+        ("with scales from residuals nearby", _with_effort(best, quick=True)),
         ("with one fit by likelihood", _with_effort(best, passes=1)),
         ("without fits by likelihood", _with_effort(best, passes=0)),
         ("with fits on 16384 samples", _with_effort(best, samples=16384)),
@@ -103,12 +103,13 @@ def variants() -> list[Variant]:
     more = [
         ("with networks", replace(quick, networks=True)),
         ("with the long list of taps", replace(quick, rich=True)),
-        ("with grids", replace(quick, grids=True)),
+        ("without grids", replace(quick, grids=False)),
         ("with a trial of colours", replace(quick, trial=True)),
-        ("with refining scales", _with_effort(quick, refine=True)),
+        ("with fitted scales, classes of every grid", _with_effort(quick, quick=False)),
         ("with two fits by likelihood", _with_effort(quick, passes=2)),
         ("without fits by likelihood", _with_effort(quick, passes=0)),
         ("with fits on 16384 samples", _with_effort(quick, samples=16384)),
+        ("with fits on 4096 samples", _with_effort(quick, samples=4096)),
     ]
     every = [Variant(preset, preset, PLANS[preset]) for preset in PRESETS]
     every += [Variant(name, "max", plan) for name, plan in less]

@@ -17,19 +17,25 @@ import numpy as np
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.phases import SCALE_PHASES
 from haarchive.codecs.haar.scales import gradient_row
-from haarchive.codecs.haar.values import MAX_SCALE, add_value, take_value
+from haarchive.codecs.haar.values import MAX_SCALE, take_value
 
 __all__ = [
     "DISTANCE_LIMIT",
+    "LEVELS",
+    "LOG_LIMIT",
     "LOG_ONE",
     "MARGIN",
+    "NEARS",
     "NEAR_FLOOR",
     "add_known",
-    "causal_logs",
-    "code_band",
+    "cell",
+    "decode_band",
+    "learn",
     "log_features",
-    "measure",
+    "pad",
+    "scale_of",
     "weigh_features",
+    "with_centres",
 ]
 
 MARGIN = 3
@@ -43,8 +49,12 @@ LOG_ONE = 64
 NEAR_FLOOR = 45
 """Added to magnitudes in 1/128 sample before their logarithm is taken: 0.35 sample."""
 
-_LOG_LIMIT = (1 << 24) - 1
-_NEARS, _LEVELS = 24, 32
+LOG_LIMIT = (1 << 24) - 1
+"""Larger magnitudes have the logarithm of this."""
+
+NEARS, LEVELS = 24, 32
+"""Cells of scale corrections: by the residuals around a sample, and by the scale predicted."""
+
 _NEAR_LOWEST = 10
 """Half octaves of `NEAR_FLOOR`, rounded down."""
 
@@ -61,8 +71,69 @@ def _log(value, real, whole):  # type: ignore[no-untyped-def]
     The exponent and the upper six bits of the mantissa of a float32 are just that; integers below 2**24 are exact
     in it.
     """
-    real[0] = min(value, _LOG_LIMIT)
+    real[0] = min(value, LOG_LIMIT)
     return (np.int64(whole[0]) >> 17) - (127 << 6)
+
+
+@kernel
+def pad(source, target):  # type: ignore[no-untyped-def]
+    """Fill padded planes ``(P, H + 6, W + 6)`` with low bands ``(P, h, w)``, h >= H and w >= W, their edges repeated.
+
+    Where a low band goes on past the plane, its own samples are better than repeated ones.
+    """
+    _, height, width = source.shape
+    across = min(width, target.shape[2] - MARGIN)
+    for p in range(target.shape[0]):
+        for y in range(target.shape[1]):
+            row = source[p, min(max(y - MARGIN, 0), height - 1)]
+            out = target[p, y]
+            for x in range(MARGIN):
+                out[x] = row[0]
+            for x in range(across):
+                out[MARGIN + x] = row[x]
+            for x in range(MARGIN + across, out.size):
+                out[x] = row[width - 1]
+
+
+@kernel
+def with_centres(weights, sources, dy, dx, centres):  # type: ignore[no-untyped-def]
+    """Taps that are differences from the sample at the place as plain ones: one more, with the negative sum.
+
+    Parameters
+    ----------
+    weights : (C, k) int32
+    sources, dy, dx : (k,) int64
+    centres : (k,) int64
+        The plane whose sample is subtracted; -1 for none.
+
+    Returns
+    -------
+    weights, sources, dy, dx
+        With one more column for each of the centres.
+    """
+    classes, count = weights.shape
+    of = np.empty(count, np.int64)
+    found = np.empty(count, np.int64)
+    many = 0
+    for k in range(count):
+        of[k] = -1
+        if centres[k] >= 0:
+            for m in range(many):
+                if found[m] == centres[k]:
+                    of[k] = m
+            if of[k] < 0:
+                found[many] = centres[k]
+                of[k] = many
+                many += 1
+    full = np.zeros((classes, count + many), np.int32)
+    for c in range(classes):
+        for k in range(count):
+            full[c, k] = weights[c, k]
+            if of[k] >= 0:
+                full[c, count + of[k]] -= weights[c, k]
+    nowhere = np.zeros(many, np.int64)
+    places = np.concatenate((sources, found[:many]))
+    return full, places, np.concatenate((dy, nowhere)), np.concatenate((dx, nowhere))
 
 
 @kernel
@@ -111,26 +182,6 @@ def add_known(weights, sources, dy, dx, planes, row_class, column_class, classes
 
 
 @kernel
-def measure(total, target, fraction, limit, distances):  # type: ignore[no-untyped-def]
-    """Fill the distances of samples from locations that are known in full, as the encoder knows them.
-
-    Parameters
-    ----------
-    total : (H, W) int64
-        The sum of all taps and the network's share, in 2**-(fraction + 4).
-    target, distances : (H + 6, W + 6) int32
-    fraction, limit : int
-    """
-    height, width = total.shape
-    half = 1 << (fraction - 1)
-    for i in range(height):
-        for j in range(width):
-            place = min(max((total[i, j] + half) >> fraction, -limit), limit)
-            distance = abs((np.int64(target[i + MARGIN, j + MARGIN]) << 4) - place)
-            distances[i + MARGIN, j + MARGIN] = min(distance, DISTANCE_LIMIT)
-
-
-@kernel
 def log_features(kinds, index, distances, lows, floor, features):  # type: ignore[no-untyped-def]
     """Logarithms of magnitudes that are known around each sample before a band is coded.
 
@@ -161,24 +212,41 @@ def log_features(kinds, index, distances, lows, floor, features):  # type: ignor
             below = plane[y + 1, MARGIN : MARGIN + width]
             left = plane[y, MARGIN - 1 : MARGIN - 1 + width]
             right = plane[y, MARGIN + 1 : MARGIN + 1 + width]
-            for j in range(width):
-                if kind == 0:
-                    size = 8 * np.int64(here[j])
-                elif kind == 1:
-                    size = 4 * np.int64(here[j]) + left[j] + right[j] + above[j] + below[j]
-                elif kind == 2:
-                    size = 4 * (np.int64(here[j]) + below[j])
-                elif kind == 3:
-                    size = abs(np.int64(below[j]) - above[j]) << 7
-                elif kind == 4:
-                    size = abs(np.int64(right[j]) - left[j]) << 7
-                elif kind == 5:
-                    size = abs(np.int64(below[j]) + above[j] - 2 * np.int64(here[j])) << 7
-                else:
-                    size = abs(np.int64(right[j]) + left[j] - 2 * np.int64(here[j])) << 7
-                real[j] = min(size + floor, _LOG_LIMIT)
+            # One loop a kind, in 32 bits, so that each fills vector registers. Distances are below 2**24; slopes and
+            # curvatures beyond 2**17 samples are as good as 2**17, whose logarithm is the largest.
+            if kind == 0:
+                for j in range(width):
+                    real[j] = min(np.int32(np.int32(8) * here[j]) + np.int32(floor), LOG_LIMIT)
+            elif kind == 1:
+                for j in range(width):
+                    size = np.int32(np.int32(left[j] + right[j]) + np.int32(above[j] + below[j]))
+                    real[j] = min(np.int32(size + np.int32(np.int32(4) * here[j])) + np.int32(floor), LOG_LIMIT)
+            elif kind == 2:
+                for j in range(width):
+                    real[j] = min(np.int32(np.int32(4) * np.int32(here[j] + below[j])) + np.int32(floor), LOG_LIMIT)
+            elif kind == 3:
+                _log_inputs(below, above, here, 0, floor, real)
+            elif kind == 4:
+                _log_inputs(right, left, here, 0, floor, real)
+            elif kind == 5:
+                _log_inputs(below, above, here, 2, floor, real)
+            else:
+                _log_inputs(right, left, here, 2, floor, real)
             for j in range(width):
                 features[f, i, j] = (whole[j] >> 17) - (127 << 6)
+
+
+@kernel
+def _log_inputs(one, other, here, twice, floor, real):  # type: ignore[no-untyped-def]
+    """Fill ``real`` with ``128 |one - other| + floor``, or where `twice` is 2 with that of the curvature."""
+    if twice:
+        for j in range(real.size):
+            size = np.int32(np.int32(one[j] + other[j]) - np.int32(np.int32(2) * here[j]))
+            real[j] = min(np.int32(min(abs(size), np.int32(1 << 17)) * np.int32(128)) + np.int32(floor), LOG_LIMIT)
+    else:
+        for j in range(real.size):
+            size = np.int32(one[j] - other[j])
+            real[j] = min(np.int32(min(abs(size), np.int32(1 << 17)) * np.int32(128)) + np.int32(floor), LOG_LIMIT)
 
 
 @kernel
@@ -188,10 +256,10 @@ def weigh_features(features, weights, prior, prior_weight, base):  # type: ignor
     for i in range(height):
         row = base[i]
         for f in range(count):
-            weight = weights[f]
+            weight = np.int32(weights[f])
             feature = features[f, i]
             for j in range(width):
-                row[j] += weight * feature[j]
+                row[j] += np.int32(weight * np.int32(feature[j]))
         if prior_weight:
             for j in range(width):
                 row[j] += prior_weight * prior[i, j]
@@ -217,39 +285,42 @@ def _wide(near, distances, y, x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def causal_logs(distances, floor, features):  # type: ignore[no-untyped-def]
-    """The two logarithms that `code_band` takes of causal neighbours, for the encoder's fit.
-
-    Parameters
-    ----------
-    distances : (H + 6, W + 6) int32
-    floor : int
-    features : (2, H, W) int16
-        Filled.
-    """
-    _, height, width = features.shape
-    real = np.empty(1, np.float32)
-    whole = real.view(np.int32)
-    for i in range(height):
-        for j in range(width):
-            near = _near(distances, i + MARGIN, j + MARGIN)
-            features[0, i, j] = _log(near + floor, real, whole)
-            features[1, i, j] = _log(_wide(near, distances, i + MARGIN, j + MARGIN) + 2 * floor, real, whole)
+def cell(nearby, octaves, shift):  # type: ignore[no-untyped-def]
+    """The cell of corrections for a logarithm of what is near and a log-scale, both in 1/64 octave."""
+    near = min(max((nearby >> 5) - _NEAR_LOWEST - 2 * shift, 0), NEARS - 1)
+    return near, min(max(((octaves - (shift << 6)) >> 5) + 8, 0), LEVELS - 1)
 
 
 @kernel
-def code_band(  # type: ignore[no-untyped-def]
-    decoding, target, total, weights, dy, dx, row_class, column_class, classes, fraction, base, scale_weights,
-    row_phase, column_phase, shift, distances, limit, gradient,
-    cdf, offset, low, size, first, start, freq, n, state, words, pos,
+def scale_of(octaves, correction):  # type: ignore[no-untyped-def]
+    """The scale to code with, in eighths of an octave from 2**-5."""
+    return min(max(((octaves + (correction >> 10) + 4) >> 3) + 40, 0), MAX_SCALE)
+
+
+@kernel
+def learn(  # type: ignore[no-untyped-def]
+    scale, distance, gradient, by_level, seen_level, near, level, by_phase, seen_phase, p, q
 ):  # fmt: skip
-    """Code or decode a band of one plane; one body for both, so that they cannot drift apart.
+    """Move the two corrections that a sample had by the gradient of its code length."""
+    slope = gradient_row(scale, distance, gradient)
+    by_level[near, level] += (slope * _STEP[seen_level[near, level]] * 92) >> 14
+    by_phase[p, q] += (slope * _PHASE_STEP[seen_phase[p, q]] * 92) >> 14
+    seen_level[near, level] = min(np.int64(seen_level[near, level]) + 1, 255)
+    seen_phase[p, q] = min(np.int64(seen_phase[p, q]) + 1, 255)
+
+
+@kernel
+def decode_band(  # type: ignore[no-untyped-def]
+    target, total, weights, dy, dx, row_class, column_class, classes, fraction, base, scale_weights,
+    row_phase, column_phase, shift, distances, limit, gradient,
+    cdf, offset, low, size, first, state, words, pos,
+):  # fmt: skip
+    """Decode a band of one plane, sample by sample.
 
     Parameters
     ----------
-    decoding : bool
     target : (H + 6, W + 6) int32
-        The samples, padded with zeros; filled when decoding.
+        The samples, padded with zeros; filled.
     total : (H, W) int64
         Sum of the known taps and the network's share, in 2**-(fraction + 4).
     weights : (C, k) int32
@@ -261,7 +332,7 @@ def code_band(  # type: ignore[no-untyped-def]
     base : (H, W) int32
         What is known of the log-scale, in 2**-14 octave.
     scale_weights : (2,) int64
-        Of the two logarithms of `causal_logs`, in 1/256.
+        Of the two logarithms of causal neighbours, in 1/256.
     row_phase, column_phase : (H,), (W,) int64
         Phases of rows and columns, below `SCALE_PHASES`.
     shift : int
@@ -274,20 +345,17 @@ def code_band(  # type: ignore[no-untyped-def]
         Of the `ScaleTables`.
     cdf, offset, low, size, first : ndarray
         Of the `LogisticTables`.
-    start, freq : (>= n + H * W * MAX_VALUE_OPS,) uint16
-        Operations; only touched when coding.
-    n : int
     state, words, pos
-        A decoder; only touched when decoding.
+        A decoder.
 
     Returns
     -------
-    n, state, pos : int
+    state, pos : int
     """
     height, width = total.shape
-    by_level = np.zeros((_NEARS, _LEVELS), np.int32)
+    by_level = np.zeros((NEARS, LEVELS), np.int32)
     by_phase = np.zeros((SCALE_PHASES, SCALE_PHASES), np.int32)
-    seen_level = np.zeros((_NEARS, _LEVELS), np.uint8)
+    seen_level = np.zeros((NEARS, LEVELS), np.uint8)
     seen_phase = np.zeros((SCALE_PHASES, SCALE_PHASES), np.uint8)
     real = np.empty(1, np.float32)
     whole = real.view(np.int32)
@@ -307,22 +375,12 @@ def code_band(  # type: ignore[no-untyped-def]
             octaves = np.int64(base[i, j]) + scale_weights[0] * nearby
             octaves += scale_weights[1] * _log(_wide(around, distances, y, x) + 2 * floor, real, whole)
             octaves >>= 8
-            near = min(max((nearby >> 5) - _NEAR_LOWEST - 2 * shift, 0), _NEARS - 1)
-            level = min(max(((octaves - (shift << 6)) >> 5) + 8, 0), _LEVELS - 1)
+            near, level = cell(nearby, octaves, shift)
             p, q = row_phase[i], column_phase[j]
-            octaves += (by_level[near, level] + by_phase[p, q]) >> 10
-            scale = min(max(((octaves + 4) >> 3) + 40, 0), MAX_SCALE)
-            if decoding:
-                value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)
-                target[y, x] = value
-            else:
-                value = np.int64(target[y, x])
-                n = add_value(value, place, scale, cdf, offset, low, size, start, freq, n)
+            scale = scale_of(octaves, by_level[near, level] + by_phase[p, q])
+            value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)
+            target[y, x] = value
             distance = min(abs((value << 4) - place), DISTANCE_LIMIT)
             distances[y, x] = distance
-            slope = gradient_row(scale, distance, gradient)
-            by_level[near, level] += (slope * _STEP[seen_level[near, level]] * 92) >> 14
-            by_phase[p, q] += (slope * _PHASE_STEP[seen_phase[p, q]] * 92) >> 14
-            seen_level[near, level] = min(np.int64(seen_level[near, level]) + 1, 255)
-            seen_phase[p, q] = min(np.int64(seen_phase[p, q]) + 1, 255)
-    return n, state, pos
+            learn(scale, distance, gradient, by_level, seen_level, near, level, by_phase, seen_phase, p, q)
+    return state, pos

@@ -14,9 +14,8 @@ learned parts as an integer flow.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -25,8 +24,10 @@ from numpy.typing import NDArray
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
 from haarchive.codecs.haar import colour
-from haarchive.codecs.haar.band import Band, run
+from haarchive.codecs.haar.band import Band
+from haarchive.codecs.haar.band_code import code_plane, decode_plane
 from haarchive.codecs.haar.band_fit import Effort, fit_band, log_residuals
+from haarchive.codecs.haar.image_header import DTYPES, MAX_SIDE, ImageHeader, most_levels
 from haarchive.codecs.haar.lifting import merge, split
 from haarchive.codecs.haar.phases import NO_GRID, Grid, find_grid
 from haarchive.codecs.haar.plans import PLANS, Plan
@@ -38,19 +39,10 @@ from haarchive.codecs.intnet.torch_backend import TorchNetwork
 
 __all__ = ["HaarCodec"]
 
-_HEADER = struct.Struct("<BBBBBBHHIIIIBB")
-_VERSION = 2
-_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
-_MAX_LEVELS = 5
-_SMALLEST_SPLIT = 16
-_MAX_SIDE = 1 << 16
 _MAX_PLANES = (1 << 16) - 1
-_MAX_CLASSES = 8
+_FEW_SAMPLES = 4096
+_SMALL = 1 << 16
 _PRIOR_LIMIT = 2047
-_NETWORKS, _RICH = 1, 2
-"""Flags of the header."""
-
-
 _TRIAL = Effort(4096, 0)
 _TRIAL_SIDE = 128
 
@@ -59,59 +51,6 @@ class _Direction(Protocol):
     """Codes or decodes one plane of a band."""
 
     def __call__(self, band: Band, plane: int) -> None: ...
-
-
-@dataclass(frozen=True)
-class _Header:
-    dtype: np.dtype
-    transform: str
-    levels: int
-    bits: int
-    shape: tuple[int, int, int]
-    divisor: int = 1
-    networks: bool = False
-    rich: bool = False
-    grids: tuple[Grid, Grid] = (NO_GRID, NO_GRID)
-
-    @property
-    def shift(self) -> int:
-        """Amplitude shift: what the networks know are 8-bit pictures."""
-        return max(0, self.bits - 8)
-
-    @property
-    def limit(self) -> int:
-        """Bound of locations, in 1/16: differences of colour differences have two bits more than samples."""
-        return 1 << (self.bits + 2 + 4)
-
-    def to_bytes(self) -> bytes:
-        height, width, planes = self.shape
-        dtype, transform = _DTYPES.index(self.dtype), colour.TRANSFORMS.index(self.transform)
-        flags = _NETWORKS * self.networks + _RICH * self.rich
-        rows, columns = self.grids
-        return _HEADER.pack(
-            _VERSION, dtype, transform, self.levels, self.bits, flags, self.divisor, planes, height, width,
-            rows.frequency, columns.frequency, rows.classes, columns.classes,
-        )  # fmt: skip
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> _Header:
-        try:
-            version, dtype, transform, levels, bits, flags, divisor, planes, *rest = _HEADER.unpack_from(data)
-            height, width, by_row, by_column, row_classes, column_classes = rest
-            header = cls(
-                _DTYPES[dtype], colour.TRANSFORMS[transform], levels, bits, (height, width, planes), divisor,
-                bool(flags & _NETWORKS), bool(flags & _RICH),
-                (Grid(by_row, row_classes), Grid(by_column, column_classes)),
-            )  # fmt: skip
-        except (struct.error, IndexError) as error:
-            raise BitstreamError(f"the header of a haar bitstream is damaged: {error}") from None
-        if version != _VERSION:
-            raise BitstreamError(f"haar bitstream version {version} is not {_VERSION}: update haarchive")
-        sane = max(height, width) <= _MAX_SIDE and 1 <= bits <= 8 * header.dtype.itemsize and divisor >= 1
-        sane = sane and flags < 4 and all(1 <= grid.classes <= _MAX_CLASSES for grid in header.grids)
-        if not sane or levels != _levels(header.shape) or (header.transform != "none" and planes < 3):
-            raise BitstreamError("the header of a haar bitstream is damaged")
-        return header
 
 
 class HaarCodec(Codec):
@@ -172,48 +111,54 @@ class HaarCodec(Codec):
         return [self._decode(bitstream, reduce) for bitstream in bitstreams]
 
     def _encode(self, chunk: Samples) -> Bitstream:
-        fits = chunk.ndim == 3 and max(chunk.shape[:2]) <= _MAX_SIDE and chunk.shape[2] <= _MAX_PLANES
-        if not fits or chunk.dtype not in _DTYPES:
+        fits = chunk.ndim == 3 and max(chunk.shape[:2]) <= MAX_SIDE and chunk.shape[2] <= _MAX_PLANES
+        if not fits or chunk.dtype not in DTYPES:
             raise UnsupportedSamplesError(
-                f"haar takes (H, W, C) uint8 or uint16 up to {_MAX_SIDE} a side with up to {_MAX_PLANES} "
+                f"haar takes (H, W, C) uint8 or uint16 up to {MAX_SIDE} a side with up to {_MAX_PLANES} "
                 f"planes, not {chunk.shape} {chunk.dtype}"
             )
         shape = (chunk.shape[0], chunk.shape[1], chunk.shape[2])
         planes = np.ascontiguousarray(np.moveaxis(chunk, 2, 0)).astype(np.int32)
         # Cameras of 12 bits fill 16 by a shift, converters scale 8 bits by 257, masks are 0 and 255.
-        divisor = max(1, int(np.gcd.reduce(planes, axis=None)))
-        planes //= divisor
+        divisor = _common_divisor(planes)
+        if divisor > 1:
+            planes //= divisor
         bits = max(8, int(planes.max(initial=0)).bit_length())
         plan = self._plan
         transform = self._choose_transform(planes, bits) if planes.shape[0] >= 3 and planes.size else "none"
-        header = _Header(chunk.dtype, transform, _levels(shape), bits, shape, divisor, plan.networks, plan.rich)
+        header = ImageHeader(chunk.dtype, transform, most_levels(shape), bits, shape, divisor, plan.networks, plan.rich)
         if plan.grids and header.levels:
             header = replace(header, grids=_find_grids(_centred(planes, header), header))
-        return Bitstream(self._encode_planes(header, planes, plan.effort))
+        coded = self._encode_planes(header, planes, plan.effort)
+        if plan.networks and plan.choose and shape[0] * shape[1] <= _SMALL:
+            # Of few samples what the networks add to the fits may cost more than it saves.
+            plain = self._encode_planes(replace(header, networks=False), planes, plan.effort)
+            coded = min(coded, plain, key=lambda bands: sum(map(len, bands)))
+        return Bitstream(coded)
 
-    def _encode_planes(self, header: _Header, planes: NDArray[np.int32], effort: Effort) -> tuple[bytes, ...]:
+    def _encode_planes(self, header: ImageHeader, planes: NDArray[np.int32], effort: Effort) -> tuple[bytes, ...]:
         coarse = _centred(planes, header)
         if not coarse.size:
             return (header.to_bytes(),)
         pyramid = []
         for _ in range(header.levels):
-            pyramid.append(coarse)
-            coarse = split(split(coarse, 2)[0], 1)[0]
-        operations = OperationList()
+            low, high = split(coarse, 2)
+            shape = coarse.shape
+            coarse, v = split(low, 1)
+            pyramid.append((shape, coarse, v, high))
+        operations = OperationList(coarse.size)
         self._coarsest(header, coarse.shape, _coding([coarse], operations, effort))
         bands = [header.to_bytes() + operations.to_bytes()]
-        for level, x in reversed(list(enumerate(pyramid, 1))):
-            low, high = split(x, 2)
-            coarse, v = split(low, 1)
-            he, ho = high[:, 0::2], high[:, 1::2]
-            operations = OperationList()
+        for level, (shape, coarse, v, high) in reversed(list(enumerate(pyramid, 1))):
+            operations = OperationList(v.size + high.size)
             if v.any() or high.any():
-                self._level(header, level, coarse, x.shape, _coding([v, he, ho], operations, effort))
+                details = [v, high[:, 0::2], high[:, 1::2]]
+                self._level(header, level, coarse, shape, _coding(details, operations, effort))
             bands.append(operations.to_bytes())
         return tuple(bands)
 
     def _decode(self, bitstream: Bitstream, reduce: int) -> Samples:
-        header = _Header.from_bytes(bitstream.bands[0] if bitstream.bands else b"")
+        header = ImageHeader.from_bytes(bitstream.bands[0] if bitstream.bands else b"")
         height, width, n_planes = header.shape
         if not 0 <= reduce <= header.levels:
             raise BitstreamError(f"a chunk of {header.levels} levels cannot be reduced {reduce} times")
@@ -223,27 +168,27 @@ class HaarCodec(Codec):
         if height * width * n_planes == 0:
             reduced = (-(-height >> reduce), -(-width >> reduce), n_planes)
             return np.zeros(reduced if reduce else header.shape, header.dtype)
-        if len(bitstream.bands) < header.levels + 1 - reduce:
+        if len(bitstream.bands) < header.levels + 1 - max(reduce, header.dropped):
             raise BitstreamError(f"{len(bitstream.bands)} bands are too few for a chunk of {header.levels} levels")
-        reader = WordReader(bitstream.bands[0][_HEADER.size :])
+        reader = WordReader(bitstream.bands[0][ImageHeader.SIZE :])
         x = self._coarsest(header, shapes[-1], _decoding(reader))
         reader.finish()
-        for n in range(header.levels - reduce):
-            shape, data = shapes[header.levels - 1 - n], bitstream.bands[n + 1]
-            low_shape = (n_planes, shape[1], x.shape[2])
+        for level in range(header.levels, reduce, -1):
+            shape = shapes[level - 1]
             v = np.zeros((n_planes, shape[1] // 2, x.shape[2]), np.int32)
             high = np.zeros((n_planes, shape[1], shape[2] // 2), np.int32)
-            if data:
+            if level <= header.dropped:
+                v, high[:, 0::2], high[:, 1::2] = self._level(
+                    replace(header, networks=True), level, x, shape, _expecting
+                )
+            elif data := bitstream.bands[header.levels + 1 - level]:
                 reader = WordReader(data)
-                details = self._level(header, header.levels - n, x, shape, _decoding(reader))
+                v, high[:, 0::2], high[:, 1::2] = self._level(header, level, x, shape, _decoding(reader))
                 reader.finish()
-                v, high[:, 0::2], high[:, 1::2] = details
-            low = merge(x, v, 1)
-            assert low.shape == low_shape
-            x = merge(low, high, 2)
-        return _uncentred(x, header, exact=reduce == 0)
+            x = merge(merge(x, v, 1), high, 2)
+        return _uncentred(x, header, exact=reduce == header.dropped == 0)
 
-    def _coarsest(self, header: _Header, shape: tuple[int, ...], direction: _Direction) -> NDArray[np.int32]:
+    def _coarsest(self, header: ImageHeader, shape: tuple[int, ...], direction: _Direction) -> NDArray[np.int32]:
         """Code or decode the coarsest band of all planes."""
         size = (shape[0], shape[1], shape[2])
         band = Band(COARSEST, header.levels + 1, size, [], [], shift=header.shift, limit=header.limit, rich=False)
@@ -253,7 +198,7 @@ class HaarCodec(Codec):
 
     def _level(
         self,
-        header: _Header,
+        header: ImageHeader,
         level: int,
         coarse: NDArray[np.int32],
         shape: tuple[int, ...],
@@ -272,7 +217,7 @@ class HaarCodec(Codec):
 
     def _band(
         self,
-        header: _Header,
+        header: ImageHeader,
         spec: BandSpec,
         level: int,
         lows: list[NDArray[np.int32]],
@@ -291,7 +236,7 @@ class HaarCodec(Codec):
 
     def _predict(
         self,
-        header: _Header,
+        header: ImageHeader,
         spec: BandSpec,
         lows: list[NDArray[np.int32]],
         before: list[Band],
@@ -318,10 +263,10 @@ class HaarCodec(Codec):
         if not self._plan.trial:
             return min(colour.TRANSFORMS[1:], key=lambda name: colour.roughness(colour.forward(name, trial)))
         shape = (trial.shape[1], trial.shape[2], 3)
-        dtype = _DTYPES[bits > 8]
+        dtype = DTYPES[bits > 8]
 
         def cost(name: str) -> int:
-            header = _Header(dtype, name, _levels(shape), bits, shape, rich=True)
+            header = ImageHeader(dtype, name, most_levels(shape), bits, shape, rich=True)
             return sum(len(band) for band in self._encode_planes(header, trial, _TRIAL))
 
         return min(colour.TRANSFORMS[1:], key=cost)
@@ -333,16 +278,22 @@ def _coding(bands: list[NDArray[np.int32]], operations: OperationList, effort: E
 
     def code(band: Band, plane: int) -> None:
         band.values[plane] = next(planes)
-        run(band, plane, fit_band(band, plane, effort), operations)
+        code_plane(band, plane, *fit_band(band, plane, effort), operations)
 
     return code
 
 
 def _decoding(reader: WordReader) -> _Direction:
-    return lambda band, plane: run(band, plane, None, reader)
+    return lambda band, plane: decode_plane(band, plane, reader)
 
 
-def _find_grids(planes: NDArray[np.int32], header: _Header) -> tuple[Grid, Grid]:
+def _expecting(band: Band, plane: int) -> None:
+    """The direction of details that were dropped: as the networks expect them."""
+    assert band.networks is not None
+    band.values[plane] = (band.networks[0][plane] + 8) >> 4
+
+
+def _find_grids(planes: NDArray[np.int32], header: ImageHeader) -> tuple[Grid, Grid]:
     """Look for grids in what a quick predictor leaves of the finest details of the first plane."""
     low, high = split(planes[:1], 2)
     coarse, v = split(low, 1)
@@ -360,12 +311,10 @@ def _find_grids(planes: NDArray[np.int32], header: _Header) -> tuple[Grid, Grid]
     return find_grid(magnitudes, 0), find_grid(magnitudes, 1)
 
 
-def _levels(shape: tuple[int, int, int]) -> int:
-    """How often a picture is split: while both sides have 16 samples, at most five times."""
-    side, levels = min(shape[:2]), 0
-    while side >= _SMALLEST_SPLIT and levels < _MAX_LEVELS:
-        side, levels = -(-side // 2), levels + 1
-    return levels
+def _common_divisor(planes: NDArray[np.int32]) -> int:
+    """The greatest common divisor of all samples, at least 1; most pictures show in a few samples that it is 1."""
+    divisor = int(np.gcd.reduce(planes.ravel()[:_FEW_SAMPLES]))
+    return 1 if divisor == 1 else max(1, int(np.gcd.reduce(planes, axis=None)))
 
 
 def _groups(planes: int) -> list[slice]:
@@ -383,7 +332,7 @@ def _onto(x: NDArray[np.int32], grid: tuple[int, int], mode: str) -> NDArray[np.
     return np.pad(x, padding, mode="edge") if mode == "edge" else np.pad(x, padding)
 
 
-def _centred(planes: NDArray[np.int32], header: _Header) -> NDArray[np.int32]:
+def _centred(planes: NDArray[np.int32], header: ImageHeader) -> NDArray[np.int32]:
     """Colour transform, then the first of every group of planes centred on zero."""
     x = planes.copy()
     if header.transform != "none":
@@ -393,7 +342,7 @@ def _centred(planes: NDArray[np.int32], header: _Header) -> NDArray[np.int32]:
     return x
 
 
-def _uncentred(x: NDArray[np.int32], header: _Header, exact: bool) -> Samples:
+def _uncentred(x: NDArray[np.int32], header: ImageHeader, exact: bool) -> Samples:
     """Undo `_centred`; averages of a reduced picture may leave the range by rounding and are clipped."""
     x = x.copy()
     for group in _groups(len(x)):

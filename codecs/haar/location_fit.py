@@ -6,21 +6,15 @@ Only the encoder runs this, in floating point; what it sends are integers, and d
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.adapt import MARGIN
-from haarchive.codecs.haar.fit import weighted_moments
+from haarchive.codecs.haar.scale_fit import exponentiate
+from haarchive.codecs.haar.vectors import vector_kernel
 
-__all__ = ["Moments", "design", "likelihood_weights", "moments", "prune", "robust_weights", "steadied"]
+__all__ = ["design", "likelihood_weights", "mean_square", "robust_weights", "scales_along"]
 
-Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""``X W X^T`` and ``X W y``."""
-
-_BLOCK = 4096
-_EXACT = 2.0**53
-_WEIGHT_TOP = 1 << 14
-_NOTHING, _COLLINEAR = 1e-9, 1e-9
+_NEAR_SHARE, _NEAR_LEAST = np.float32(0.2 / 1.386), np.float32(0.3)
 
 
 @kernel
@@ -35,7 +29,7 @@ def design(planes, sources, dy, dx, centres, rows, out):  # type: ignore[no-unty
         The plane whose sample at the place is subtracted; -1 for none.
     rows : (R,) int64
         Rows of samples to use.
-    out : (k, R * W) float64
+    out : (k, R * W) float32
     """
     width = planes.shape[2] - 2 * MARGIN
     for k in range(sources.size):
@@ -52,16 +46,62 @@ def design(planes, sources, dy, dx, centres, rows, out):  # type: ignore[no-unty
                     row[j] = taps[j]
 
 
-def robust_weights(residual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights 1 / (|residual| + 1) of iteratively reweighted least squares (Holland and Welsch, 1977), in 1/256.
+@vector_kernel
+def robust_weights(residual):  # type: ignore[no-untyped-def]
+    """Weights 1 / (|residual| + 1) of iteratively reweighted least squares (Holland and Welsch, 1977).
 
     They lean towards least absolute deviations, as the code length does.
+
+    Parameters
+    ----------
+    residual : (n,) float32
+
+    Returns
+    -------
+    (n,) float32
     """
-    return np.maximum(1.0, np.rint(256.0 / (np.abs(residual) + 1.0)))
+    weights = np.empty_like(residual)
+    for n in range(residual.size):
+        weights[n] = np.float32(1.0) / (abs(residual[n]) + np.float32(1.0))
+    return weights
 
 
-@kernel
-def likelihood_weights(residual, scale, weights):  # type: ignore[no-untyped-def]
+@vector_kernel
+def scales_along(residual, width):  # type: ignore[no-untyped-def]
+    """Scales as the magnitudes of the residuals around in the same row suggest.
+
+    Parameters
+    ----------
+    residual : (n,) float32
+        Of whole rows.
+    width : int
+        Of a row.
+
+    Returns
+    -------
+    (n,) float32
+    """
+    scale = np.empty_like(residual)
+    for begin in range(0, residual.size, width):
+        row = residual[begin : begin + width]
+        for j in range(row.size):
+            beside = abs(row[max(j - 1, 0)]) + abs(row[min(j + 1, row.size - 1)])
+            beyond = abs(row[max(j - 2, 0)]) + abs(row[min(j + 2, row.size - 1)])
+            scale[begin + j] = (abs(row[j]) + beside + beyond) * _NEAR_SHARE + _NEAR_LEAST
+    return scale
+
+
+@vector_kernel
+def mean_square(residual, weights):  # type: ignore[no-untyped-def]
+    """The mean of ``weights * residual ** 2``."""
+    total = 0.0
+    for n in range(residual.size):
+        total += weights[n] * residual[n] * residual[n]
+    return total / residual.size
+
+
+@vector_kernel
+def likelihood_weights(residual, scale, more):  # type: ignore[no-untyped-def]
     """Weights with which least squares maximise the likelihood of logistics of known scales.
 
     The negative log-likelihood of the logistic, ``2 log cosh(e / 2 s)``, is majorised by ``k e ** 2 / 2`` with
@@ -69,85 +109,20 @@ def likelihood_weights(residual, scale, weights):  # type: ignore[no-untyped-def
 
     Parameters
     ----------
-    residual, scale, weights : (n,) float64
-        `weights` is filled with integers from 1 to 2**14.
+    residual, scale : (n,) float32
+    more : float
+        Added to all scales.
 
     Returns
     -------
-    float
-        What a weight of one is: weights are so many times k.
+    (n,) float32
     """
-    highest = 0.0
+    power = np.empty(residual.size, np.float32)
     for n in range(residual.size):
-        size = abs(residual[n]) + 1e-5
-        weights[n] = np.tanh(size / (2.0 * scale[n])) / (size * scale[n])
-        highest = max(highest, weights[n])
-    unit = _WEIGHT_TOP / highest
+        power[n] = -(abs(residual[n]) + np.float32(1e-3)) / (scale[n] + np.float32(more))
+    weights = power.copy()
+    exponentiate(weights)
     for n in range(residual.size):
-        weights[n] = max(1.0, np.rint(unit * weights[n]))
-    return unit
-
-
-def moments(taps: NDArray[np.float64], goal: NDArray[np.float64], weights: NDArray[np.float64]) -> Moments:
-    """Weighted moments of a design ``(k, n)`` whose entries are integers, or sixteenths.
-
-    As long as all sums are integers below 2**53 they are exact in whatever order they are added, so that any
-    number of threads gives the same bitstream. Beyond that, as for pictures of 16 bits, a slower loop of fixed order
-    takes over.
-    """
-    largest = max(float(np.abs(taps).max(initial=0.0)), 16.0 * float(np.abs(goal).max(initial=0.0)))
-    if largest * largest * float(weights.sum()) >= _EXACT:
-        return weighted_moments(taps.astype(np.float32), goal, weights)  # type: ignore[no-any-return]
-    count = len(taps)
-    gram, moment = np.zeros((count, count)), np.zeros(count)
-    for begin in range(0, goal.size, _BLOCK):
-        block = slice(begin, begin + _BLOCK)
-        weighted = taps[:, block] * weights[block]
-        gram += weighted @ taps[:, block].T
-        moment += weighted @ goal[block]
-    return gram, moment
-
-
-def steadied(gram: NDArray[np.float64], ridge: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``X W X^T`` with a ridge that makes it regular even where taps see nothing, or all the same."""
-    return gram + np.diag(np.maximum(ridge, _NOTHING) + _COLLINEAR * gram.diagonal())
-
-
-def prune(
-    fit: Moments, ridge: NDArray[np.float64], unit: float, cost: float, most: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Solve for the taps that save more than they cost (backward elimination by Wald's statistic).
-
-    Parameters
-    ----------
-    fit : Moments
-    ridge : ndarray, shape (k,)
-        Added to the diagonal.
-    unit : float
-        Divides the moments into units of the log-likelihood, in nats.
-    cost : float
-        Nats that a weight takes in the stream.
-    most : int
-        The most taps to keep.
-
-    Returns
-    -------
-    kept : ndarray, int64
-        Indices of taps, ascending.
-    solution : ndarray, float64
-        Their weights.
-    """
-    gram, moment = steadied(fit[0], ridge), fit[1]
-    kept = np.arange(len(moment))
-    while kept.size:
-        inner = gram[np.ix_(kept, kept)]
-        inverse = np.linalg.inv(inner)
-        solution = inverse @ moment[kept]
-        gain = solution**2 / (2.0 * unit * np.maximum(np.diag(inverse), 1e-300))
-        # No more than a third at a time: taps that say the same seem useless together, and one is not.
-        worst = np.argsort(gain, kind="stable")[: max(1, kept.size // 3)]
-        drop = worst[(gain[worst] < cost)] if kept.size <= most else worst[: max(1, min(kept.size - most, worst.size))]
-        if not drop.size:
-            return kept, solution
-        kept = np.delete(kept, drop)
-    return kept, np.zeros(0)
+        s = scale[n] + np.float32(more)
+        weights[n] = (np.float32(1.0) - weights[n]) / ((np.float32(1.0) + weights[n]) * -power[n] * s * s)
+    return weights

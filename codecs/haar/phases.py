@@ -43,6 +43,11 @@ class Grid:
     frequency: int = 0
     classes: int = 1
 
+    @property
+    def of_blocks(self) -> bool:
+        """Whether it is that of JPEG's blocks of eight: every fourth of the finest details."""
+        return self.frequency == _ONE // 4
+
     def phases(self, length: int, level: int, count: int) -> NDArray[np.int64]:
         """The phase of each row or column of a band.
 
@@ -65,7 +70,9 @@ class Grid:
 
     def class_of(self, length: int, level: int) -> NDArray[np.int64]:
         """Like `phases`, of `classes`, numbered without gaps in ascending order."""
-        return np.unique(self.phases(length, level, self.classes), return_inverse=True)[1].astype(np.int64)
+        phases = self.phases(length, level, self.classes)
+        seen = np.bincount(phases, minlength=self.classes) > 0
+        return (np.cumsum(seen) - 1)[phases]
 
 
 NO_GRID = Grid()

@@ -28,6 +28,8 @@ class Plan:
         Whether periodic grids are looked for.
     trial : bool
         Whether colour transforms are tried on the middle of a picture, or only estimated.
+    choose : bool
+        Whether small pictures are coded without networks, too, and the shorter is taken.
     """
 
     effort: Effort
@@ -35,12 +37,13 @@ class Plan:
     rich: bool
     grids: bool
     trial: bool
+    choose: bool = False
 
 
 PLANS: Mapping[Preset, Plan] = MappingProxyType(
     {
-        "fast": Plan(Effort(4096, 1, refine=False), networks=False, rich=False, grids=False, trial=False),
+        "fast": Plan(Effort(8192, 1, quick=True), networks=False, rich=False, grids=True, trial=False),
         "balanced": Plan(Effort(16384, 2), networks=False, rich=True, grids=True, trial=True),
-        "max": Plan(Effort(65536, 2), networks=True, rich=True, grids=True, trial=True),
+        "max": Plan(Effort(65536, 2), networks=True, rich=True, grids=True, trial=True, choose=True),
     }
 )

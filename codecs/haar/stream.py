@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions import logistic_tables
+from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.values import MAX_VALUE_OPS, add_value, take_value
 from haarchive.codecs.rans.kernels import INITIAL_STATE, add_bits, begin, encode_ops, take_bits
@@ -19,8 +20,27 @@ _GROUP = 8
 _MASK_BITS = 15
 
 
+@kernel
+def _add_weights(weights, cdf, offset, low, size, start, freq, n):  # type: ignore[no-untyped-def]
+    for at in range(0, weights.size, _GROUP):
+        group = weights[at : at + _GROUP]
+        mean = np.abs(group).sum() // group.size
+        octave = 0
+        while mean >> octave:
+            octave += 1
+        n = add_bits(octave, _SCALE_BITS, start, freq, n)
+        for weight in group:
+            n = add_value(weight, 0, 8 * (octave + 4), cdf, offset, low, size, start, freq, n)
+    return n
+
+
 class OperationList:
     """Operations (intervals) in decoding order, growing as they are appended.
+
+    Parameters
+    ----------
+    values : int
+        How many values are expected, to make room at once.
 
     Attributes
     ----------
@@ -30,10 +50,9 @@ class OperationList:
 
     decoding = False
 
-    def __init__(self) -> None:
+    def __init__(self, values: int = 0) -> None:
         self.n = 0
-        self._start = np.empty(1 << 12, np.uint16)
-        self._freq = np.empty(1 << 12, np.uint16)
+        self._start, self._freq = np.empty((2, (1 << 12) + values * MAX_VALUE_OPS), np.uint16)
 
     def reserve(self, values: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16], int]:
         """Arrays with room for the operations of so many values, and how many operations are there."""
@@ -66,12 +85,9 @@ class OperationList:
 
     def add_weights(self, weights: NDArray[np.int32]) -> None:
         """Append weights in groups of eight: the octave of their mean magnitude, then each under it."""
-        for at in range(0, len(weights), _GROUP):
-            group = weights[at : at + _GROUP]
-            octave = int(np.abs(group).mean()).bit_length()
-            self.add_bits(octave, _SCALE_BITS)
-            for weight in group:
-                self.add_value(int(weight), 0, 8 * (octave + 4))
+        tables = logistic_tables()
+        start, freq, n = self.reserve(2 * len(weights))
+        self.n = _add_weights(weights, tables.cdf, tables.offset, tables.low, tables.size, start, freq, n)
 
     def add_mask(self, indices: NDArray[np.int64], count: int) -> None:
         """Append which of `count` things there are, a bit each."""

@@ -47,7 +47,7 @@ class Tap:
     plane: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BandSpec:
     """A detail band and its neighbourhood.
 

@@ -23,7 +23,7 @@ from haarchive.codecs.rans.kernels import (
     take_gamma,
 )
 
-__all__ = ["MAX_LOW_BITS", "MAX_SCALE", "MAX_VALUE_OPS", "add_value", "take_value"]
+__all__ = ["MAX_LOW_BITS", "MAX_SCALE", "MAX_VALUE_OPS", "TOP_TABLE", "add_value", "take_value"]
 
 MAX_LOW_BITS = 20
 """The most low bits that are sent as they are."""
@@ -34,15 +34,16 @@ MAX_SCALE = SCALES - 1 + 8 * MAX_LOW_BITS
 MAX_VALUE_OPS = 1 + MAX_GAMMA_OPS + 2
 """The most operations that `add_value` appends."""
 
-_TOP = SCALES - 1
+TOP_TABLE = SCALES - 1
+"""The scale of the largest tables: values of larger ones have low bits that go as they are."""
 
 
 @kernel
 def _place(location, scale):  # type: ignore[no-untyped-def]
     """Table index, integer location in units of ``2**bits``, and how many low bits go as they are."""
     bits = 0
-    if scale > _TOP:
-        bits = (scale - _TOP + 7) >> 3
+    if scale > TOP_TABLE:
+        bits = (scale - TOP_TABLE + 7) >> 3
         scale -= bits << 3
         # A cell of 2**b integers has its middle (2**b - 1) / 2 above its first.
         location = (location - (((1 << bits) - 1) << 3)) >> bits

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from haar_models import tiny_model
+from haar_models import tiny_codec
 from numpy.typing import NDArray
 
 from haarchive.codecs.haar.image import HaarCodec
@@ -26,13 +26,13 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session", params=PRESETS)
 def tiny(request: pytest.FixtureRequest) -> HaarCodec:
     """The image codec with a tiny model, of each preset."""
-    return HaarCodec.load(tiny_model(), preset=request.param)
+    return tiny_codec(request.param)
 
 
 @pytest.fixture(scope="session")
 def everything() -> HaarCodec:
     """The image codec with a tiny model and all that a preset can ask for."""
-    return HaarCodec.load(tiny_model(), preset="max")
+    return tiny_codec("max")
 
 
 @pytest.fixture(scope="session", params=PRESETS)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haarchive.codecs.haar.image import HaarCodec
 from haarchive.codecs.haar.networks import INPUT_LIMIT, network_layers
+from haarchive.codecs.haar.plans import PLANS
+from haarchive.codecs.haar.presets import Preset
 from haarchive.codecs.haar.taps import AUDIO_BANDS, IMAGE_BANDS
 from haarchive.codecs.intnet import IntegerNetwork
 from haarchive.codecs.intnet.modelfile import ModelFile
@@ -62,3 +66,8 @@ def recording(frames: int, channels: int, seed: int = 1) -> NDArray[np.int16]:
     loud = 1 + (4000 - t % 4000) // 1000
     noise = rng.integers(-30, 31, (frames, channels))
     return (tone * loud + noise).astype(np.int16)
+
+
+def tiny_codec(preset: Preset) -> HaarCodec:
+    """The image codec with a tiny model, whose networks are used even where they do not pay."""
+    return HaarCodec.load(tiny_model(), plan=replace(PLANS[preset], choose=False))

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from haar_models import picture, recording, tiny_model
+from haar_models import picture, recording, tiny_codec, tiny_model
 from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.haar.audio import HaarAudioCodec
-from haarchive.codecs.haar.image import HaarCodec
 from haarchive.codecs.haar.presets import PRESETS
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -83,7 +82,7 @@ def record_pictures() -> dict[str, Any]:
     decoders make of it must be the same on every machine."""
     result: dict[str, Any] = {}
     for preset in PRESETS:
-        codec = HaarCodec.load(tiny_model(), preset=preset)
+        codec = tiny_codec(preset)
         bitstreams = codec.encode(list(PICTURES.values()))
         result[preset] = {name: _text(bitstream) for name, bitstream in zip(PICTURES, bitstreams, strict=True)}
     return result

@@ -16,11 +16,10 @@ from haarchive.codecs.haar.adapt import (
     MARGIN,
     NEAR_FLOOR,
     add_known,
-    causal_logs,
     log_features,
-    measure,
     weigh_features,
 )
+from haarchive.codecs.haar.foresight import causal_logs, measure
 
 HIGHEST = (1 << 24) - 1
 SHAPE = (7, 10)
@@ -148,18 +147,21 @@ def test_sums_of_16_bit_samples_do_not_overflow() -> None:
     assert (total == 200 * 4095 * ((1 << 18) - 1)).all()
 
 
+@pytest.mark.parametrize("network_weight", [0, 300, -4095])
 @pytest.mark.parametrize("limit", [1 << 14, 1 << 22])
-def test_distances_are_measured_from_locations_inside_the_limit(limit: int) -> None:
+def test_distances_are_measured_from_locations_inside_the_limit(limit: int, network_weight: int) -> None:
     rng = np.random.default_rng(6)
     target = padded(1, 1 << 18, 7)[0]
-    total = rng.integers(-(1 << 32), 1 << 32, SHAPE)
-    total[0] = [0, 127, 128, -128, -129, 255, 256, (1 << 40), -(1 << 40), 64]
-    distances = np.zeros_like(target)
-    measure(total, target, 8, limit, distances)
+    total = rng.integers(-(1 << 28), 1 << 28, SHAPE)
+    total[0] = [0, 7, 8, -8, -9, 15, 16, (1 << 36), -(1 << 36), 4]
+    network = rng.integers(-(1 << 16), 1 << 16, SHAPE, np.int32)
+    distances, places = np.zeros_like(target), np.zeros(SHAPE, np.int32)
+    measure(total, network, network_weight, target, 8, limit, places, distances)
     for i, j in np.ndindex(SHAPE):
-        place = min(max((int(total[i, j]) + 128) // 256, -limit), limit)
+        place = (16 * int(total[i, j]) + network_weight * int(network[i, j]) + 128) // 256
+        assert places[i, j] == min(max(place, -limit), limit)
         sample = int(target[i + MARGIN, j + MARGIN])
-        assert distances[i + MARGIN, j + MARGIN] == min(abs(16 * sample - place), DISTANCE_LIMIT)
+        assert distances[i + MARGIN, j + MARGIN] == min(abs(16 * sample - int(places[i, j])), DISTANCE_LIMIT)
     assert np.count_nonzero(distances) <= total.size  # the margin stays as it was
 
 

@@ -14,17 +14,10 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.adapt import MARGIN
-from haarchive.codecs.haar.band import (
-    CONSTANT_LIMIT,
-    SCALE_LIMIT,
-    WEIGHT_LIMIT,
-    Band,
-    BandModel,
-    Classes,
-    default_model,
-    run,
-)
+from haarchive.codecs.haar.band import Band, Classes
+from haarchive.codecs.haar.band_code import code_plane, decode_plane, foresee
 from haarchive.codecs.haar.band_fit import Effort, fit_band
+from haarchive.codecs.haar.band_model import CONSTANT_LIMIT, SCALE_LIMIT, WEIGHT_LIMIT, BandModel, default_model
 from haarchive.codecs.haar.lifting import split
 from haarchive.codecs.haar.phases import NO_GRID, Grid
 from haarchive.codecs.haar.stream import OperationList, WordReader
@@ -39,7 +32,7 @@ GRIDS = [
     (Grid(1431655765, 3), NO_GRID),
     (NO_GRID, Grid(1367130551, 4)),
 ]
-EFFORTS = [Effort(4096, 0), Effort(4096, 1, refine=False), Effort(16384, 2)]
+EFFORTS = [Effort(4096, 0), Effort(4096, 1, quick=True), Effort(16384, 2)]
 
 
 def bands_of(x: Planes) -> list[tuple[BandSpec, list[Planes], Planes]]:
@@ -84,15 +77,16 @@ def coded(band: Band, values: Planes, effort: Effort) -> tuple[bytes, list[BandM
     operations, models = OperationList(), []
     for plane in range(len(values)):
         band.values[plane] = values[plane]
-        models.append(fit_band(band, plane, effort))
-        run(band, plane, models[-1], operations)
+        model, ahead = fit_band(band, plane, effort)
+        models.append(model)
+        code_plane(band, plane, model, ahead, operations)
     return operations.to_bytes(), models
 
 
 def decoded(band: Band, data: bytes) -> Planes:
     reader = WordReader(data)
     for plane in range(band.shape[0]):
-        run(band, plane, None, reader)
+        decode_plane(band, plane, reader)
     reader.finish()
     return band.values
 
@@ -243,12 +237,12 @@ def test_small_bands_have_the_default_model_and_send_none() -> None:
     band = empty(spec, lows, [], values.shape)
     assert not band.fitted
     band.values[:] = values
-    model = fit_band(band, 0, EFFORTS[2])
+    model, _ = fit_band(band, 0, EFFORTS[2])
     default = default_model(band, len(band.features(0)))
     assert model.kept.size == 0
     assert model.scale.tolist() == default.scale.tolist()
     zeros, operations = empty(spec, lows, [], values.shape), OperationList()
-    run(zeros, 0, default, operations)
+    code_plane(zeros, 0, default, foresee(zeros, 0, default), operations)
     assert len(operations.to_bytes()) < 24
 
 
@@ -287,16 +281,40 @@ def test_low_bands_go_on_past_the_band_and_then_repeat_their_edge() -> None:
 def test_known_taps_on_a_low_band_are_differences_from_the_sample_at_the_place() -> None:
     spec, lows, values = bands_of(planes(40, 40, 3))[2]
     band = empty(spec, lows, [], values.shape)
-    taps = [tap for tap in band.taps(1) if tap.source != "self"]
+    taps = band.layout(1).only(np.arange(band.layout(1).causal))
     rng = np.random.default_rng(4)
-    weights = rng.integers(-100, 100, (1, len(taps))).astype(np.int32)
+    weights = rng.integers(-100, 100, (1, taps.count)).astype(np.int32)
     band.values[0] = values[0]
-    total = band.known(1, weights, taps, band.classes(False, False))
-    sources, dy, dx, centres = band.places(taps, 1)
+    total = band.known(weights, taps, band.classes(False, False))
     for i, j in ((0, 0), (7, 11), (19, 19)):
         expected = 0
-        for k in range(len(taps)):
-            seen = int(band.planes[sources[k], i + MARGIN + dy[k], j + MARGIN + dx[k]])
-            seen -= int(band.planes[centres[k], i + MARGIN, j + MARGIN]) if centres[k] >= 0 else 0
+        for k in range(taps.count):
+            seen = int(band.planes[taps.sources[k], i + MARGIN + taps.dy[k], j + MARGIN + taps.dx[k]])
+            seen -= int(band.planes[taps.centres[k], i + MARGIN, j + MARGIN]) if taps.centres[k] >= 0 else 0
             expected += int(weights[0, k]) * seen
-        assert total[i, j] == 16 * expected
+        assert total[i, j] == expected
+
+
+@pytest.mark.parametrize("grids", GRIDS)
+def test_an_encoder_foresees_the_distances_that_a_decoder_finds(grids: tuple[Grid, Grid]) -> None:
+    spec, lows, values = bands_of(planes(140, 132, 2))[1]
+    networks = predicted(values)
+    band = empty(spec, lows, [], values.shape, networks, grids=grids)
+    operations, foreseen = OperationList(), []
+    for plane in range(2):
+        band.values[plane] = values[plane]
+        model, ahead = fit_band(band, plane, EFFORTS[2])
+        foreseen.append(ahead.distances)
+        code_plane(band, plane, model, ahead, operations)
+    decoder = empty(spec, lows, [], values.shape, networks, grids=grids)
+    decoded(decoder, operations.to_bytes())
+    assert np.array_equal(decoder.distances[:2], foreseen)
+
+
+def test_rows_that_no_fit_saw_have_the_weights_of_all() -> None:
+    lows, values = by_phase()
+    grid = (Grid(1 << 30, 4), Grid(1 << 30, 4))
+    band = empty(IMAGE_BANDS[0], lows, [], values.shape, grids=grid)
+    data, (model,) = coded(band, values, Effort(96, 1, quick=True))
+    assert len(model.changes) in (0, 4, 16)
+    assert np.array_equal(decoded(empty(IMAGE_BANDS[0], lows, [], values.shape, grids=grid), data), values)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from haar_models import picture, tiny_model
+from haar_models import picture, tiny_codec
 
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.errors import BitstreamError, HaarchiveError
-from haarchive.codecs.haar.image import _HEADER, HaarCodec
+from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.image_header import _HEADER
 from haarchive.codecs.haar.presets import PRESETS, Preset
 
 HEADER = _HEADER.size
@@ -131,7 +132,7 @@ def test_a_missing_band_is_noticed(tiny: HaarCodec) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_bands_of_another_picture_are_noticed_or_give_a_third(preset: Preset) -> None:
-    codec = HaarCodec.load(tiny_model(), preset=preset)
+    codec = tiny_codec(preset)
     images = picture(40, 48), picture(40, 48, seed=2)
     one, two = codec.encode(images)
     for band in range(len(one.bands)):
@@ -155,7 +156,7 @@ from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import HaarchiveError
 from haarchive.codecs.haar.audio import HaarAudioCodec
 from haarchive.codecs.haar.image import HaarCodec
-from haar_models import picture, recording, tiny_model
+from haar_models import picture, recording, tiny_codec, tiny_model
 
 @kernel
 def past_the_end(x):
@@ -171,7 +172,7 @@ def chunks(kind):
         yield HaarAudioCodec.load(tiny_model("haar-audio")), recording(1030, 2)
         return
     for preset in ("fast", "balanced", "max"):
-        codec = HaarCodec.load(tiny_model(), preset=preset)
+        codec = tiny_codec(preset)
         yield codec, picture(18, 21, 4, 16)
         yield codec, picture(34, 37, 2, 8)
 

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import torch
-from haar_models import picture, tiny_model
+from haar_models import picture, tiny_codec, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.errors import BitstreamError, ModelError, UnsupportedSamplesError
-from haarchive.codecs.haar.image import HaarCodec, _Header
+from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.image_header import ImageHeader
 from haarchive.codecs.haar.phases import NO_GRID
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, PRESETS, Preset
 from haarchive.codecs.intnet.modelfile import ModelFile
@@ -150,22 +151,22 @@ def test_pictures_that_were_jpegs_come_back(tiny: HaarCodec, level: int, subsamp
 def test_a_picture_that_was_a_jpeg_is_coded_with_its_grid(histology: NDArray[np.uint8]) -> None:
     jpeg = imagecodecs.jpeg_encode(np.ascontiguousarray(histology[100:292, 100:292]), level=50)
     image = imagecodecs.jpeg_decode(jpeg)
-    for preset, has_grid in (("fast", False), ("balanced", True), ("max", True)):
-        codec = HaarCodec.load(tiny_model(), preset=preset)
-        header = _Header.from_bytes(check(codec, image).bands[0])
-        assert (header.grids != (NO_GRID, NO_GRID)) == has_grid
+    for preset in PRESETS:
+        codec = tiny_codec(preset)
+        header = ImageHeader.from_bytes(check(codec, image).bands[0])
+        assert header.grids != (NO_GRID, NO_GRID)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("other", PRESETS)
 def test_what_one_preset_wrote_every_other_reads(preset: Preset, other: Preset) -> None:
     image = picture(60, 70)
-    (bitstream,) = HaarCodec.load(tiny_model(), preset=preset).encode([image])
-    reader = HaarCodec.load(tiny_model(), preset=other)
+    (bitstream,) = tiny_codec(preset).encode([image])
+    reader = tiny_codec(other)
     assert np.array_equal(reader.decode([bitstream])[0], image)
     assert np.array_equal(
         reader.decode([bitstream], reduce=1)[0],
-        HaarCodec.load(tiny_model(), preset=preset).decode([bitstream], reduce=1)[0],
+        tiny_codec(preset).decode([bitstream], reduce=1)[0],
     )
 
 
@@ -173,10 +174,17 @@ def test_the_header_says_what_a_preset_used() -> None:
     image = picture(40, 40)
     used = {}
     for preset in PRESETS:
-        (bitstream,) = HaarCodec.load(tiny_model(), preset=preset).encode([image])
-        header = _Header.from_bytes(bitstream.bands[0])
+        (bitstream,) = tiny_codec(preset).encode([image])
+        header = ImageHeader.from_bytes(bitstream.bands[0])
         used[preset] = header.networks, header.rich
     assert used == {"fast": (False, False), "balanced": (False, True), "max": (True, True)}
+
+
+@pytest.mark.parametrize("side", [17, 40, 90, 200])
+def test_small_pictures_are_no_larger_by_max_than_by_balanced(histology: NDArray[np.uint8], side: int) -> None:
+    image = histology[200 : 200 + side, 150 : 150 + side]
+    smallest, default = (HaarCodec.load(preset=preset).encode([image])[0] for preset in ("max", "balanced"))
+    assert smallest.nbytes <= default.nbytes
 
 
 def test_who_names_no_preset_gets_the_default_one() -> None:
@@ -247,7 +255,7 @@ def test_two_threads_give_the_same_bytes(shipped: HaarCodec, histology: NDArray[
 
 DIGESTS = """
 import hashlib
-from haar_models import picture, tiny_model
+from haar_models import picture, tiny_codec, tiny_model
 from haarchive.codecs.haar.image import HaarCodec
 for preset, image in (
     ("fast", picture(128, 128, 1)),
@@ -256,7 +264,7 @@ for preset, image in (
     ("balanced", picture(60, 64, 3, 16)),
     ("max", picture(64, 60, 1, 16)),
 ):
-    (bitstream,) = HaarCodec.load(tiny_model(), preset=preset).encode([image])
+    (bitstream,) = tiny_codec(preset).encode([image])
     print(preset, image.shape, hashlib.sha256(b"".join(bitstream.bands)).hexdigest())
 """
 

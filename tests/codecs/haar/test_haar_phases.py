@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from haarchive.codecs.haar.band_fit import Effort
-from haarchive.codecs.haar.image import HaarCodec, _Header
+from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.image_header import ImageHeader
 from haarchive.codecs.haar.phases import NO_GRID, Grid, find_grid
 from haarchive.codecs.haar.plans import Plan
 
@@ -92,7 +93,7 @@ def smooth(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 def found(image: NDArray[np.integer]) -> tuple[Grid, Grid]:
     """The grids that the codec writes into the header."""
     codec = HaarCodec.load(plan=Plan(Effort(256, 0), networks=False, rich=False, grids=True, trial=False))
-    return _Header.from_bytes(codec.encode([image])[0].bands[0]).grids
+    return ImageHeader.from_bytes(codec.encode([image])[0].bands[0]).grids
 
 
 @pytest.mark.parametrize("level", [50, 75])

@@ -1,0 +1,131 @@
+"""What the bitstream of a picture begins with."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from haarchive.codecs.errors import BitstreamError
+from haarchive.codecs.haar import colour
+from haarchive.codecs.haar.phases import NO_GRID, Grid
+
+__all__ = ["DTYPES", "MAX_SIDE", "ImageHeader", "most_levels"]
+
+DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+"""By their number in the header."""
+
+MAX_SIDE = 1 << 16
+"""The most rows, and the most columns."""
+
+_HEADER = struct.Struct("<BBBBBBHHIIIIBB")
+_VERSION = 2
+_MAX_LEVELS = 5
+_SMALLEST_SPLIT = 16
+_MAX_CLASSES = 8
+_NETWORKS, _RICH, _UNUSED, _DROPPED_SHIFT = 1, 2, 12, 4
+"""Flags; the upper four bits are the number of levels that were dropped."""
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a decoder must know of a whole picture.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+    transform : str
+        One of `colour.TRANSFORMS`.
+    levels : int
+        How often the picture is split.
+    bits : int
+        Of a sample, after division.
+    shape : tuple of int
+        Height, width and planes.
+    divisor : int
+        By which all samples were divided.
+    networks : bool
+        Whether networks predict.
+    rich : bool
+        Whether predictors choose from the long list of taps.
+    grids : tuple of Grid
+        Of rows and of columns.
+    dropped : int
+        Levels of finest details that were left out; where there are any the picture is lossy.
+    """
+
+    SIZE: ClassVar[int] = _HEADER.size
+
+    dtype: np.dtype
+    transform: str
+    levels: int
+    bits: int
+    shape: tuple[int, int, int]
+    divisor: int = 1
+    networks: bool = False
+    rich: bool = False
+    grids: tuple[Grid, Grid] = (NO_GRID, NO_GRID)
+    dropped: int = 0
+
+    @property
+    def shift(self) -> int:
+        """Amplitude shift: what the networks know are 8-bit pictures."""
+        return max(0, self.bits - 8)
+
+    @property
+    def limit(self) -> int:
+        """Bound of locations, in 1/16: differences of colour differences have two bits more than samples."""
+        return 1 << (self.bits + 2 + 4)
+
+    def to_bytes(self) -> bytes:
+        """Lay it out."""
+        height, width, planes = self.shape
+        dtype, transform = DTYPES.index(self.dtype), colour.TRANSFORMS.index(self.transform)
+        flags = _NETWORKS * self.networks + _RICH * self.rich + (self.dropped << _DROPPED_SHIFT)
+        rows, columns = self.grids
+        return _HEADER.pack(
+            _VERSION, dtype, transform, self.levels, self.bits, flags, self.divisor, planes, height, width,
+            rows.frequency, columns.frequency, rows.classes, columns.classes,
+        )  # fmt: skip
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ImageHeader:
+        """Read what `to_bytes` made.
+
+        Raises
+        ------
+        BitstreamError
+            If it is damaged, or of another version.
+        """
+        try:
+            version, dtype, transform, levels, bits, flags, divisor, planes, *rest = _HEADER.unpack_from(data)
+            height, width, by_row, by_column, row_classes, column_classes = rest
+            header = cls(
+                DTYPES[dtype], colour.TRANSFORMS[transform], levels, bits, (height, width, planes), divisor,
+                bool(flags & _NETWORKS), bool(flags & _RICH),
+                (Grid(by_row, row_classes), Grid(by_column, column_classes)), flags >> _DROPPED_SHIFT,
+            )  # fmt: skip
+        except (struct.error, IndexError) as error:
+            raise BitstreamError(f"the header of a haar bitstream is damaged: {error}") from None
+        if version != _VERSION:
+            raise BitstreamError(f"haar bitstream version {version} is not {_VERSION}: update haarchive")
+        sane = max(height, width) <= MAX_SIDE and 1 <= bits <= 8 * header.dtype.itemsize and divisor >= 1
+        sane = (
+            sane
+            and flags & _UNUSED == 0
+            and header.dropped <= levels
+            and all(1 <= grid.classes <= _MAX_CLASSES for grid in header.grids)
+        )
+        if not sane or levels != most_levels(header.shape) or (header.transform != "none" and planes < 3):
+            raise BitstreamError("the header of a haar bitstream is damaged")
+        return header
+
+
+def most_levels(shape: tuple[int, int, int]) -> int:
+    """How often a picture is split: while both sides have 16 samples, at most five times."""
+    side, levels = min(shape[:2]), 0
+    while side >= _SMALLEST_SPLIT and levels < _MAX_LEVELS:
+        side, levels = -(-side // 2), levels + 1
+    return levels
