@@ -94,7 +94,7 @@ def variants() -> list[Variant]:
         ("without the long list of taps", replace(best, rich=False)),
         ("without grids", replace(best, grids=False)),
         ("without a trial of colours", replace(best, trial=False)),
-        ("with scales from residuals nearby", _with_effort(best, quick=True)),
+        ("with quick fits", _with_effort(best, quick=True)),
         ("with one fit by likelihood", _with_effort(best, passes=1)),
         ("without fits by likelihood", _with_effort(best, passes=0)),
         ("with fits on 16384 samples", _with_effort(best, samples=16384)),

@@ -8,7 +8,7 @@ from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 
 __all__ = ["CODEC_NAMES", "get_codec"]
 
-CODEC_NAMES = ("haar", "haar-audio", "jpeg-xl", "stored")
+CODEC_NAMES = ("haar", "haar-audio", "jpeg-xl", "jpeg-xl-pixels", "stored")
 """Every codec that a manifest of format version 1 may name."""
 
 
@@ -55,6 +55,10 @@ def get_codec(
             from haarchive.codecs.jpegxl import JpegXLTranscoder
 
             return JpegXLTranscoder(tables)
+        case "jpeg-xl-pixels":
+            from haarchive.codecs.jpegxl import JpegXLPixels
+
+            return JpegXLPixels()
         case "stored":
             from haarchive.codecs.stored import StoredCodec
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, mo
 from haarchive.codecs.errors import ConfigError
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 from haarchive.configs import resolve_config
+from haarchive.pipeline.guarantees import MOST_DROPPED, lossy_guarantee
 
 __all__ = ["ActorConfig", "ArchiveConfig", "Guarantee", "load_config", "override"]
 
@@ -56,6 +57,9 @@ class ArchiveConfig(_Frozen):
     ----------
     guarantee : {'file-exact', 'sample-exact'}
         What restoration gives back: every byte of the file, or every sample in a new container.
+    drop_bands : int
+        0, or how many levels of finest details TIFF and PNG pictures lose that go through 'haar'. **The originals of
+        these cannot be restored.** Other sources are archived 'file-exact'.
     preset : {'fast', 'balanced', 'max'}
         How much time the flows may take for fewer bytes. Decoding needs no preset.
     keep_damaged : bool
@@ -76,6 +80,7 @@ class ArchiveConfig(_Frozen):
     """
 
     guarantee: Guarantee = "file-exact"
+    drop_bands: int = Field(default=0, ge=0, le=MOST_DROPPED)
     preset: Preset = DEFAULT_PRESET
     keep_damaged: bool = False
     shard_bytes: ByteSize = Field(default=ByteSize(64 * _MIB), ge=_MIB, le=1 << 30)
@@ -85,6 +90,17 @@ class ArchiveConfig(_Frozen):
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     models: Mapping[Literal["haar", "haar-audio"], Path] = Field(default_factory=dict)
     actors: ActorConfig = ActorConfig()
+
+    @model_validator(mode="after")
+    def _one_guarantee(self) -> ArchiveConfig:
+        if self.drop_bands and self.guarantee != "file-exact":
+            raise ValueError(f"drop_bands is a guarantee of its own: leave {self.guarantee!r} out, or set it to 0")
+        return self
+
+    @property
+    def promise(self) -> str:
+        """The guarantee that sources are opened with, by the name that manifests have for it."""
+        return lossy_guarantee(self.drop_bands) if self.drop_bands else self.guarantee
 
 
 def load_config(name_or_path: str | Path, **overrides: Any) -> ArchiveConfig:

@@ -51,7 +51,8 @@ class Plane:
         What a reader needs to know, JSON-able. Image planes that belong to a resolution pyramid have ``"level"``
         (int); others may have ``"associated"`` (label, macro, thumbnail, ...). Images may have
         ``"size": [height, width]``, the picture without the padding. Audio has ``"samplerate"`` (Hz) and
-        ``"bits"`` (of each sample as the source stores it). JPEG planes have ``"jpeg_tables"`` (base64).
+        ``"bits"`` (of each sample as the source stores it). JPEG planes have ``"jpeg_tables"`` (base64). Images that
+        lose details have ``"dropped_bands"``: how many levels of them.
     """
 
     kind: PlaneKind
@@ -99,7 +100,7 @@ class Member:
     size : int
         Bytes.
     sha256 : str
-        Hexadecimal digest of the file's bytes.
+        Hexadecimal digest of the file's bytes; empty of what is restored with loss.
     """
 
     path: str
@@ -146,7 +147,8 @@ class SourceLayout:
         Plane 0 is the skeleton.
     pieces : Pieces
     attrs : Mapping
-        JSON-able facts for readers: ``"mpp"``, ``"vendor"``, ``"description"``...
+        JSON-able facts for readers: ``"mpp"``, ``"vendor"``, ``"description"``... ``"original"`` has path, size and
+        SHA-256 of each file that there was, where `members` are not the same.
     """
 
     name: str
@@ -160,3 +162,10 @@ class SourceLayout:
     def size(self) -> int:
         """Bytes of all members."""
         return sum(member.size for member in self.members)
+
+    @property
+    def originals(self) -> tuple[Member, ...]:
+        """The files that were archived, which are not `members` under every guarantee."""
+        if "original" not in self.attrs:
+            return self.members
+        return tuple(Member(path, size, sha256) for path, size, sha256 in self.attrs["original"])

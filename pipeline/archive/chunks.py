@@ -142,9 +142,11 @@ class ChunkReader:
         """Fetch and decode chunks, those of one codec and resolution together."""
         rows = {want: self._index[want.plane, want.chunk] for want in wants}
         # A codec with fewer resolutions (a stored fallback) decodes as far as it can; we halve the rest.
-        steps = {want: min(want.reduce, _resolutions(row) - 1) for want, row in rows.items()}
+        resolutions = {want: self._resolutions(want, row) for want, row in rows.items()}
+        steps = {want: min(want.reduce, resolutions[want] - 1) for want in wants}
         codecs = {want: self._codec(row.codec, want.plane) for want, row in rows.items()}
-        streams = self._fetch({w: (row, codecs[w].bands_needed(len(row.lengths), steps[w])) for w, row in rows.items()})
+        needed = {w: min(len(row.lengths), codecs[w].bands_needed(resolutions[w], steps[w])) for w, row in rows.items()}
+        streams = self._fetch({want: (row, needed[want]) for want, row in rows.items()})
         groups: dict[tuple[int, int], list[_Want]] = defaultdict(list)
         for want in wants:
             groups[id(codecs[want]), steps[want]].append(want)
@@ -216,6 +218,14 @@ class ChunkReader:
         samples.setflags(write=False)
         return samples
 
+    def _resolutions(self, want: _Want, row: ChunkRow) -> int:
+        """How many resolutions a bitstream can be decoded at: one a band, and one for each that was dropped."""
+        bands = len(row.lengths)
+        plane = self._planes[want.plane]
+        # Of a single band nobody knows how many there were before.
+        dropped = int(plane.attrs.get("dropped_bands", 0)) if row.codec == plane.codec and bands > 1 else 0
+        return max(1, bands + dropped)
+
     def _codec(self, name: str, plane: int) -> Codec:
         tables = base64.b64decode(self._planes[plane].attrs.get("jpeg_tables", ""))
         model = self._manifest.models.get(name)
@@ -230,8 +240,3 @@ class ChunkReader:
 
     def _place(self, want: _Want) -> str:
         return f"{self._manifest.name}: chunk {want.chunk} of plane {want.plane}"
-
-
-def _resolutions(row: ChunkRow) -> int:
-    """How many resolutions a bitstream can be decoded at: one a band."""
-    return max(1, len(row.lengths))

@@ -17,6 +17,7 @@ from haarchive.codecs.errors import ArchiveError, IntegrityError, SchemaVersionE
 from haarchive.pipeline.archive import small
 from haarchive.pipeline.archive.keys import FORMAT_VERSION, check_name
 from haarchive.pipeline.archive.shard import INDEX_SCHEMA, ShardRef
+from haarchive.pipeline.guarantees import dropped_bands
 from haarchive.pipeline.layout import Member, Pieces, Plane, SourceLayout
 
 __all__ = ["MANIFEST_INDEX_SCHEMA", "CodecTotals", "Manifest"]
@@ -52,7 +53,7 @@ class Manifest:
     ----------
     layout : SourceLayout
     guarantee : str
-        'file-exact' or 'sample-exact'.
+        'file-exact', 'sample-exact' or one that `lossy_guarantee` names.
     shards : tuple of ShardRef
         None of a small source, and of one without chunks.
     models : Mapping of str to str
@@ -179,6 +180,13 @@ class Manifest:
         """Bytes of all shards."""
         return sum(shard.nbytes for shard in self.shards)
 
+    def is_of(self, layout: SourceLayout, guarantee: str) -> bool:
+        """Whether this is what archiving a source with that layout would make; its bitstreams may be others."""
+        there = self.layout
+        if self.guarantee != guarantee or there.members != layout.members:
+            return False
+        return not dropped_bands(guarantee) or there.originals == layout.originals
+
     def first_row(self, plane: int) -> int:
         """The row of `index` that plane number `plane` begins at; chunk i is i rows further."""
         return sum(p.n_chunks for p in self.layout.planes[:plane])
@@ -209,7 +217,10 @@ class Manifest:
         return np.asarray(total[bands[1:]] - total[bands[:-1]])
 
     def _problem(self) -> str:
-        """What is wrong with the index; empty where nothing is."""
+        """What is wrong with members or index; empty where nothing is."""
+        known = self.layout.originals if dropped_bands(self.guarantee) else self.layout.members
+        if not all(file.sha256 for file in known):
+            return "there is a file whose SHA-256 is not known"
         if self.index.schema.names != MANIFEST_INDEX_SCHEMA.names or (
             self.index.schema.types != MANIFEST_INDEX_SCHEMA.types
         ):

@@ -242,7 +242,9 @@ class ArchivedSource:
     ) -> Path:
         """Write the original to `out`: a file, or a folder where the source is one.
 
-        It is written under a temporary name beside `out`, its SHA-256 compared, then renamed.
+        It is written under a temporary name beside `out`, its SHA-256 compared, then renamed. Of a source that was
+        archived with loss (`manifest.guarantee` says so) it is a file with the pixels that the archive has, each chunk
+        compared with its digest.
 
         Parameters
         ----------
@@ -273,7 +275,8 @@ class ArchivedSource:
         ----------
         deep : bool
             False: read every shard and model; compare sizes, SHA-256 and the CRC-32C of every band. True:
-            also decode every chunk, compare its digest, and compare the SHA-256 of every restored file.
+            also decode every chunk, compare its digest, and compare the SHA-256 of every restored file
+            (there is none of what was archived with loss).
         progress : callable, optional
             Told the bytes of shards read and (deep) of the original compared, step by step.
 

@@ -275,4 +275,4 @@ class ArchiveWriter:
 
 def _same(manifest: Manifest, there: Committed) -> bool:
     """Whether what is archived is the same content (its bitstreams may differ: another preset made them)."""
-    return there.manifest.layout.members == manifest.layout.members
+    return there.manifest.is_of(manifest.layout, manifest.guarantee)

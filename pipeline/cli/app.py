@@ -12,6 +12,7 @@ import typer.core
 
 from haarchive.codecs.errors import ConfigError, HaarchiveError
 from haarchive.pipeline.cli.archiving import archive_command
+from haarchive.pipeline.cli.job_report import report_command
 from haarchive.pipeline.cli.jobs import (
     cancel_command,
     jobs_command,
@@ -97,6 +98,7 @@ for _name, _command in (
     ("logs", logs_command),
     ("cancel", cancel_command),
     ("resume", resume_command),
+    ("report", report_command),
 ):
     app.command(_name, no_args_is_help=_name != "jobs", rich_help_panel="Jobs on a cluster")(_command)
 app.command("train", no_args_is_help=True)(train_command)

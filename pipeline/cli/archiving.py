@@ -43,6 +43,16 @@ def archive_command(
         PresetName | None,
         typer.Option(help="How much time to take for fewer bytes; balanced unless the configuration says otherwise."),
     ] = None,
+    drop_bands: Annotated[
+        int | None,
+        typer.Option(
+            "--drop-bands",
+            metavar="N",
+            min=0,
+            max=4,
+            help="LOSSY: leave the N finest levels of details of pictures out. Their originals cannot come back.",
+        ),
+    ] = None,
     keep_damaged: Annotated[
         bool,
         typer.Option("--keep-damaged", help="Archive files that were cut short as far as they go, too."),
@@ -68,8 +78,10 @@ def archive_command(
     [bold]haarchive archive[/] 'scans/**/*.tif' ./archive --json > report.jsonl
 
     [bold]haarchive archive[/] s3://in/slides/ s3://out/archive --config gpu --job slides-2026
+
+    [bold]haarchive archive[/] previews/ ./archive --drop-bands 2
     """
-    from haarchive.pipeline.cli.show import Screen, summarise
+    from haarchive.pipeline.cli.show import Screen, say, summarise, summarise_job
     from haarchive.pipeline.config import load_config
     from haarchive.pipeline.jobs.archive import archive
 
@@ -80,10 +92,15 @@ def archive_command(
     settings = load_config(
         config,
         guarantee=guarantee.value if guarantee else None,
+        drop_bands=drop_bands,
         preset=preset.value if preset else None,
         keep_damaged=keep_damaged or None,
         device=device,
     )
+    if settings.drop_bands:
+        if guarantee:
+            raise typer.BadParameter("--drop-bands is a guarantee of its own and excludes --guarantee")
+        say(f"warning: pictures lose details for good ({settings.promise}): their originals cannot be restored")
     with Screen(as_json=as_json, quiet=quiet, verb="archiving") as screen:
         report = archive(
             sources,
@@ -93,4 +110,6 @@ def archive_command(
             job=job,
             progress=screen,
         )
+    if job:
+        summarise_job(report, screen)
     summarise(report, "archived")

@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from haarchive.pipeline.cli.archiving import GuaranteeName, PresetName
+from haarchive.pipeline.cli.locating import ArchiveOption, JobArgument, located
 
 if TYPE_CHECKING:
     from haarchive.pipeline.jobs.durable.status import JobStatus
-    from haarchive.pipeline.storage import ObjectStore
 
 __all__ = ["cancel_command", "jobs_command", "logs_command", "resume_command", "status_command", "submit_command"]
 
-_Job = Annotated[
-    str,
-    typer.Argument(metavar="JOB", help="ARCHIVE/jobs/ID, as submit and jobs print it; or its ID, with --archive."),
-]
-_Archive = Annotated[
-    str | None,
-    typer.Option("--archive", "-a", envvar="HAARCHIVE_ARCHIVE", help="The archive that the job writes to."),
-]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _MOST_FAILURES = 20
 
@@ -108,7 +100,7 @@ def jobs_command(
         typer.echo(f"{store.url} has no jobs")
 
 
-def status_command(job: _Job, archive: _Archive = None, as_json: _Json = False) -> None:
+def status_command(job: JobArgument, archive: ArchiveOption = None, as_json: _Json = False) -> None:
     """Say how a job stands: sources done, failed and remaining, bytes, speed, time left.
 
     Answers from the archive's storage, whether the cluster is there or not. Exit code 1 where sources have failed or
@@ -121,7 +113,7 @@ def status_command(job: _Job, archive: _Archive = None, as_json: _Json = False) 
     from haarchive.pipeline.cli.show import print_json
     from haarchive.pipeline.jobs.durable.status import job_status
 
-    status = job_status(*_located(job, archive))
+    status = job_status(*located(job, archive))
     if as_json:
         print_json(status.to_dict())
     else:
@@ -131,8 +123,8 @@ def status_command(job: _Job, archive: _Archive = None, as_json: _Json = False) 
 
 
 def logs_command(
-    job: _Job,
-    archive: _Archive = None,
+    job: JobArgument,
+    archive: ArchiveOption = None,
     address: Annotated[str | None, typer.Option(help="Ray's job server, if it has moved since the submission.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
 ) -> None:
@@ -148,7 +140,7 @@ def logs_command(
     from haarchive.pipeline.jobs.durable.record import load_job
     from haarchive.pipeline.jobs.durable.submit import follow_logs, submissions
 
-    store, name = _located(job, archive)
+    store, name = located(job, archive)
     load_job(store, name)
     sent = submissions(store, name)
     if sent:
@@ -162,7 +154,7 @@ def logs_command(
         print_json(report.to_dict())
 
 
-def cancel_command(job: _Job, archive: _Archive = None) -> None:
+def cancel_command(job: JobArgument, archive: ArchiveOption = None) -> None:
     """Stop a job. What is archived stays, nothing is half archived, and resume goes on.
 
     [bold]haarchive cancel[/] s3://out/archive/jobs/20261121-081530-3fa9
@@ -171,7 +163,7 @@ def cancel_command(job: _Job, archive: _Archive = None) -> None:
     from haarchive.pipeline.jobs.durable.status import cancel_job, job_status
     from haarchive.pipeline.jobs.durable.submit import stop_submission, submissions
 
-    store, name = _located(job, archive)
+    store, name = located(job, archive)
     state = job_status(store, name).state
     if state == "finished":
         typer.echo(f"{name} is finished; there is nothing to cancel")
@@ -188,8 +180,8 @@ def cancel_command(job: _Job, archive: _Archive = None) -> None:
 
 
 def resume_command(
-    job: _Job,
-    archive: _Archive = None,
+    job: JobArgument,
+    archive: ArchiveOption = None,
     address: Annotated[
         str | None, typer.Option(help="Ray's job server: submit the job there. Without it the job runs here.")
     ] = None,
@@ -207,7 +199,7 @@ def resume_command(
     [bold]haarchive resume[/] s3://out/archive/jobs/20261121-081530-3fa9 --address http://head:8265
     """
     from haarchive.pipeline.archive import ArchiveWriter
-    from haarchive.pipeline.cli.show import Screen, summarise
+    from haarchive.pipeline.cli.show import Screen, summarise, summarise_job
     from haarchive.pipeline.jobs.durable.record import load_job
     from haarchive.pipeline.jobs.durable.run import run_job
     from haarchive.pipeline.jobs.durable.status import uncancel_job
@@ -215,7 +207,7 @@ def resume_command(
 
     if local and ray:
         raise typer.BadParameter("--local and --ray exclude each other")
-    store, name = _located(job, archive)
+    store, name = located(job, archive)
     record = load_job(store, name)
     if not is_submission():  # a job that was cancelled before its cluster got to it must not run
         uncancel_job(store, name)
@@ -226,24 +218,8 @@ def resume_command(
         report = run_job(
             ArchiveWriter(store.url), record, engine="local" if local else "ray" if ray else None, progress=screen
         )
+    summarise_job(report, screen)
     summarise(report, "archived")
-
-
-def _located(job: str, archive: str | None) -> tuple[ObjectStore, str]:
-    """The archive's storage, and the job's ID."""
-    from haarchive.pipeline.jobs.durable.record import JOBS, check_id
-    from haarchive.pipeline.storage import open_store
-
-    root, marker, name = job.rstrip("/").rpartition(f"/{JOBS}/")
-    if marker and "/" not in name:
-        return open_store(root), check_id(name)
-    if "/" in job:
-        raise typer.BadParameter(f"{job!r} is not ARCHIVE/jobs/ID", param_hint="JOB")
-    if archive is None:
-        raise typer.BadParameter(
-            f"which archive? write ARCHIVE/jobs/{job}, or give --archive, or set HAARCHIVE_ARCHIVE", param_hint="JOB"
-        )
-    return open_store(archive), check_id(job)
 
 
 def _line(status: JobStatus) -> str:

@@ -94,7 +94,8 @@ def restore_command(
 ) -> None:
     """Write the original files back, byte for byte.
 
-    A file gets its name only when its SHA-256 is that of the original. Given an archive's root, every source
+    A file gets its name only when its SHA-256 is that of the original. What was archived with --drop-bands comes back
+    without its details, under a name that says so. Given an archive's root, every source
     is restored under its relative name.
 
     With --ray the sources of an archive are spread over a cluster. All of its nodes must then see FOLDER, and the
@@ -150,6 +151,7 @@ def _inspect_all(archive: Archive, as_json: bool) -> None:
 def _description(source: ArchivedSource) -> list[str]:
     """A source for people, line by line."""
     from haarchive.pipeline.cli.show import human_bytes
+    from haarchive.pipeline.guarantees import dropped_bands
 
     manifest = source.manifest
     layout = manifest.layout
@@ -158,6 +160,8 @@ def _description(source: ArchivedSource) -> list[str]:
         f"  kind       {_kind(source)}",
         f"  guarantee  {manifest.guarantee}",
     ]
+    if dropped_bands(manifest.guarantee):
+        lines[-1] += ": pictures lack details, the original cannot be restored"
     lines += [f"  {name:<10} {layout.attrs[name]}" for name in ("note", "mpp", "vendor") if layout.attrs.get(name)]
     for number, level in enumerate(source.levels):
         made = ", from the codec's coarse bands" if level.reduce else ""
@@ -169,6 +173,8 @@ def _description(source: ArchivedSource) -> list[str]:
         what = "skeleton" if number == 0 else plane.kind
         shape = " x ".join(str(extent) for extent in plane.shape)
         lines.append(f"  plane {number}    {what} {shape} {plane.dtype}, {plane.n_chunks} chunks for {plane.codec}")
+        if levels := plane.attrs.get("dropped_bands"):
+            lines[-1] += f", {levels} finest levels dropped"
     for name, totals in manifest.codec_totals().items():
         sizes = _sizes(totals.raw_bytes, totals.bytes)
         lines.append(f"  codec      {name}: {totals.chunks} chunks, {sizes}")
@@ -177,8 +183,9 @@ def _description(source: ArchivedSource) -> list[str]:
     lines += [f"  shard      {shard.sha256} {human_bytes(shard.nbytes)}" for shard in manifest.shards]
     if manifest.payload:
         lines.append(f"  shard      none: {human_bytes(len(manifest.payload))} of bitstreams are in the manifest")
-    members = [member for member in layout.members if len(layout.members) == 1]
-    lines += [f"  sha-256    {member.sha256}" for member in members]
+    if len(layout.members) == 1:
+        (member,) = layout.members
+        lines.append(f"  sha-256    {member.sha256 or 'none: what is restored is not the original'}")
     if len(layout.members) > 1:
         lines.append(f"  files      {len(layout.members)}")
     return lines
@@ -214,6 +221,7 @@ def _facts(source: ArchivedSource) -> dict[str, Any]:
                 "chunk_shape": list(plane.chunk_shape),
                 "chunks": plane.n_chunks,
                 "codec": plane.codec,
+                "dropped_bands": plane.attrs.get("dropped_bands", 0),
             }
             for plane in layout.planes
         ],

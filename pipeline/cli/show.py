@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from threading import Lock
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -12,10 +13,12 @@ from typing import Any, Self, TextIO
 import typer
 
 from haarchive.pipeline import logs
+from haarchive.pipeline.jobs.durable.totals import Totals
 from haarchive.pipeline.jobs.proving import is_alarming
 from haarchive.pipeline.jobs.report import JobReport, SourceReport
+from haarchive.pipeline.units import human_bytes
 
-__all__ = ["Screen", "human_bytes", "print_json", "say", "summarise"]
+__all__ = ["Screen", "human_bytes", "print_job", "print_json", "say", "summarise", "summarise_job"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,15 +38,6 @@ def say(text: str) -> None:
         typer.echo(f"haarchive: {text}", err=True)
 
 
-def human_bytes(n: float) -> str:
-    """A size for people: '1.9 MB', decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(n) < 999.5:
-            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.3g} {unit}"
-        n /= 1000
-    return f"{n:.4g} TB"
-
-
 class Screen:
     """A `Progress` that shows each source when it is done, and a bar meanwhile where there is a terminal.
 
@@ -55,15 +49,21 @@ class Screen:
         No bar.
     verb : str
         What the bar is about, such as 'archiving'.
+
+    Attributes
+    ----------
+    as_json : bool
+    archived_bytes : int
+        Bytes of the sources that it saw being archived.
     """
 
     def __init__(self, *, as_json: bool, quiet: bool, verb: str) -> None:
-        self._as_json = as_json
+        self.as_json = as_json
         self._verb = verb
         self._bar: Any = None
         self._task: Any = None
         self._planned = 0
-        self._done: dict[str, int] = {}
+        self.archived_bytes = 0
         self._lock = Lock()
         if not quiet and sys.stderr.isatty() and not logs.is_json():
             self._bar, self._task = _bar(verb)
@@ -93,7 +93,9 @@ class Screen:
 
     def finished(self, report: SourceReport) -> None:
         """Print what became of a source."""
-        if self._as_json:
+        if report.status == "archived":
+            self.archived_bytes += report.bytes
+        if self.as_json:
             self._print(json.dumps(report.to_dict(), ensure_ascii=False), sys.stdout)
         elif report.status == "failed":
             self._warn(f"{report.source}: failed")
@@ -128,6 +130,42 @@ def summarise(report: JobReport, verb: str) -> None:
         lines.append(f"  and {len(failed) - _MOST_FAILURES} more; --json has them all")
     say("\n".join(lines))
     raise typer.Exit(1)
+
+
+def summarise_job(report: JobReport, screen: Screen) -> None:
+    """Print a table of a job, earlier runs included, where the standard output is for people."""
+    if not screen.as_json:
+        print_job(report.sources, screen.archived_bytes / report.seconds if report.seconds else 0.0)
+
+
+def print_job(reports: Sequence[SourceReport], speed: float) -> None:
+    """Print a table of what became of a job's sources; `speed` is in bytes a second, 0 where it is not known."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("sources")
+    for name in ("", "bytes", "archived", "ratio"):
+        table.add_column(name, justify="right")
+    for status in ("archived", "unchanged", "failed"):
+        mine = [one for one in reports if one.status == status]
+        if mine:
+            table.add_row(status, *_sums(mine, sizes=status != "failed"))
+    table.add_row("all", *_sums([one for one in reports if one.status != "failed"], count=len(reports)))
+    totals = Totals.of(reports)
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(table)
+    if speed:
+        console.print(f"{human_bytes(speed)}/s of sources")
+    for reason, count in totals.fallbacks.items():
+        console.print(f"{count} chunks are stored without their codec: {reason}", markup=False, soft_wrap=True)
+
+
+def _sums(reports: Sequence[SourceReport], *, count: int | None = None, sizes: bool = True) -> list[str]:
+    """Cells of a table: sources, bytes, archived bytes, ratio."""
+    raw, coded = sum(one.bytes for one in reports), sum(one.archived_bytes for one in reports)
+    known = [human_bytes(raw), human_bytes(coded), f"{coded / raw:.1%}" if raw else ""] if sizes else []
+    return [str(len(reports) if count is None else count), *known]
 
 
 def _sentence(report: SourceReport) -> str:

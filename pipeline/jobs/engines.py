@@ -10,6 +10,7 @@ from haarchive.codecs.errors import ConfigError
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.archive.keys import model_key
 from haarchive.pipeline.config import ArchiveConfig
+from haarchive.pipeline.jobs import events
 from haarchive.pipeline.jobs.local import archive_in_process
 from haarchive.pipeline.jobs.report import Progress, SourceReport
 from haarchive.pipeline.jobs.shard_journal import ShardJournal
@@ -19,7 +20,7 @@ __all__ = ["Engine", "archive_sources"]
 
 Engine = Literal["auto", "local", "ray"]
 
-_FLOWS = {"haar", "haar-audio"}
+_FLOWS = {"haar", "haar-audio", "jpeg-xl-pixels"}
 """The codecs that a preset is for."""
 
 
@@ -66,6 +67,7 @@ def archive_sources(
         run = archive_on_ray
     seen: set[str] = set()
     for report in run(refs, writer, config, models, progress, journal):
+        events.settled(report)
         new = sorted(set(report.models.values()) - seen)
         seen.update(new)
         yield replace(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.config import ArchiveConfig
+from haarchive.pipeline.jobs import events
 from haarchive.pipeline.jobs.ledger import Failure, Ledger, Settled
 from haarchive.pipeline.jobs.lots import Lot, archive_lot, plan_lots
 from haarchive.pipeline.jobs.outcome import begin, conclude
@@ -67,6 +69,7 @@ def archive_in_process(
                 if isinstance(scanned, SourceReport):
                     yield scanned
                     continue
+                events.scanned(scanned, time.time() - scanned.started)
                 name = scanned.layout.name
                 progress.planned(name, scanned.raw_bytes)
                 if not scanned.tasks:
@@ -115,14 +118,17 @@ class _Worker:
         """Make one shard."""
         if self._ledger.failed(task.source):
             return Failure(task.source, task.index, "not tried, as another shard failed")
+        started = time.monotonic()
         try:
             chunks = read(task, scanned)
             encoded, models = self._encoder.encode(task, scanned.layout.planes, chunks, self._progress.advanced)
             written = write(self._writer, task, scanned.layout, encoded, models)
             if self._journal:
                 self._journal.keep(scanned, written)
+            events.shard_written(written, encoded, time.monotonic() - started)
             return written
         except Exception as error:
+            events.shard_failed(task.source, task.index, explain(error))
             return Failure(task.source, task.index, explain(error))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, CodecError, ModelError, UnsupportedSamplesError
+from haarchive.codecs.haar.lossy import drop_bands
 from haarchive.codecs.stored import StoredCodec
 from haarchive.pipeline.archive.shard import EncodedChunk, samples_digest
 
@@ -32,7 +34,24 @@ periodic samples, which level 1 compresses by 25 and more."""
 _Made = TypeVar("_Made")
 
 
-def encode_proven(codec: Codec, plane: int, chunk_ids: Sequence[int], chunks: Sequence[Samples]) -> list[EncodedChunk]:
+@dataclass(frozen=True)
+class _Proven:
+    """A bitstream, the codec that it is of, and the samples that it was seen to decode to."""
+
+    codec: str
+    stream: Bitstream
+    samples: Samples
+
+
+def encode_proven(
+    codec: Codec,
+    plane: int,
+    chunk_ids: Sequence[int],
+    chunks: Sequence[Samples],
+    *,
+    rival: Codec | None = None,
+    levels: int = 0,
+) -> list[EncodedChunk]:
     """Encode the chunks of one plane and prove that each can be decoded.
 
     Each chunk goes to `codec`, is decoded again and compared bit for bit. Where the codec refuses the
@@ -48,6 +67,11 @@ def encode_proven(codec: Codec, plane: int, chunk_ids: Sequence[int], chunks: Se
         The chunks' numbers in the plane.
     chunks : sequence of ndarray
         Their samples.
+    rival : Codec, optional
+        Another codec, whose proven bitstream is taken where it is smaller.
+    levels : int
+        How many levels of finest details to drop from what 'haar' has encoded and proven. What is left is decoded
+        twice and compared; its samples are those that are digested.
 
     Returns
     -------
@@ -61,27 +85,25 @@ def encode_proven(codec: Codec, plane: int, chunk_ids: Sequence[int], chunks: Se
     CodecError
         If even stored samples do not come back: the memory of this machine is at fault.
     """
-    streams = _batched(codec.encode, chunks)
-    encoded = [stream for stream in streams if isinstance(stream, Bitstream)]
-    decoded = iter(_batched(codec.decode, encoded))
+    found = _lossless(codec, chunks)
+    if levels:
+        found = _with_loss(codec, found, levels)
+    if rival:
+        found = [_smaller(*pair) for pair in zip(found, _lossless(rival, chunks), strict=True)]
     made = []
-    for chunk_id, samples, stream in zip(chunk_ids, chunks, streams, strict=True):
-        if isinstance(stream, Bitstream):
-            fallback = _verdict(codec, samples, stream, next(decoded))
-        else:
-            fallback = _reason(stream)
-        if fallback or not isinstance(stream, Bitstream):
-            stream, name = _store(samples, plane, chunk_id), _STORED.name
-        else:
-            name = codec.name
+    for chunk_id, samples, one in zip(chunk_ids, chunks, found, strict=True):
+        fallback = one if isinstance(one, str) else ""
+        if isinstance(one, str) or (one.codec != _STORED.name and _stored_is_smaller(samples, one.stream.nbytes)):
+            fallback = fallback or LARGER
+            one = _store(samples, plane, chunk_id)
         made.append(
             EncodedChunk(
                 plane=plane,
                 chunk=chunk_id,
-                codec=name,
-                bands=stream.bands,
+                codec=one.codec,
+                bands=one.stream.bands,
                 raw_bytes=samples.nbytes,
-                digest=samples_digest(samples),
+                digest=samples_digest(one.samples),
                 fallback=fallback,
             )
         )
@@ -100,15 +122,38 @@ def is_alarming(fallback: str) -> bool:
     return fallback not in ("", LARGER, UNSUPPORTED)
 
 
-def _verdict(codec: Codec, samples: Samples, stream: Bitstream, decoded: Samples | Exception) -> str:
-    """Why `stream` must not be written; empty where it may."""
+def _lossless(codec: Codec, chunks: Sequence[Samples]) -> list[_Proven | str]:
+    """Encode chunks, decode them again and compare; the reason where a chunk does not come back."""
+    streams = _batched(codec.encode, chunks)
+    decoded = iter(_batched(codec.decode, [stream for stream in streams if isinstance(stream, Bitstream)]))
+    return [
+        _compared(codec, stream, samples, next(decoded)) if isinstance(stream, Bitstream) else _reason(stream)
+        for samples, stream in zip(chunks, streams, strict=True)
+    ]
+
+
+def _with_loss(codec: Codec, found: Sequence[_Proven | str], levels: int) -> list[_Proven | str]:
+    """Drop details from what is proven; decode what is left twice and compare."""
+    streams = [drop_bands(one.stream, levels) for one in found if isinstance(one, _Proven)]
+    twice = zip(streams, _batched(codec.decode, streams), _batched(codec.decode, streams), strict=True)
+    return [one if isinstance(one, str) else _compared(codec, *next(twice)) for one in found]
+
+
+def _compared(
+    codec: Codec, stream: Bitstream, samples: Samples | Exception, decoded: Samples | Exception
+) -> _Proven | str:
+    if isinstance(samples, Exception):
+        return _reason(samples)
     if isinstance(decoded, Exception):
         return _reason(decoded)
-    if not same_samples(samples, decoded):
-        return MISMATCH
-    if codec.name != _STORED.name and _stored_is_smaller(samples, stream.nbytes):
-        return LARGER
-    return ""
+    return _Proven(codec.name, stream, samples) if same_samples(samples, decoded) else MISMATCH
+
+
+def _smaller(one: _Proven | str, rival: _Proven | str) -> _Proven | str:
+    """The rival where both are proven and it is smaller."""
+    if isinstance(one, _Proven) and isinstance(rival, _Proven) and rival.stream.nbytes < one.stream.nbytes:
+        return rival
+    return one
 
 
 def _stored_is_smaller(samples: Samples, nbytes: int) -> bool:
@@ -122,11 +167,11 @@ def _stored_is_smaller(samples: Samples, nbytes: int) -> bool:
         return False
 
 
-def _store(samples: Samples, plane: int, chunk_id: int) -> Bitstream:
+def _store(samples: Samples, plane: int, chunk_id: int) -> _Proven:
     stream = _STORED.encode([samples])[0]
     if not same_samples(samples, _STORED.decode([stream])[0]):
         raise CodecError(f"plane {plane}, chunk {chunk_id}: stored samples do not come back; do not trust this machine")
-    return stream
+    return _Proven(_STORED.name, stream, samples)
 
 
 def _batched(function: Callable[[Sequence[Any]], Sequence[_Made]], items: Sequence[Any]) -> list[_Made | Exception]:

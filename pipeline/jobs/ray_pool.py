@@ -198,7 +198,8 @@ class ActorPool:
     def _remove(self, member: _Member, reason: str) -> None:
         if member in self._members:
             self._members.remove(member)
-            _log.info("an actor died: %s", " ".join(reason.split())[:300])
+            about = {"reason": " ".join(reason.split())[:300], "calls": [call.key for call in member.calls.values()]}
+            _log.info("an actor died: %s", about["reason"], extra=about)
         for call in member.calls.values():
             self._again(call, reason)
         member.calls.clear()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from threading import current_thread
+from threading import current_thread, main_thread
 from typing import Any
 
 from haarchive.codecs.errors import ConfigError
@@ -48,7 +49,8 @@ def ray_session(actors: ActorConfig) -> Iterator[None]:
         stack.enter_context(_level("ray", logging.CRITICAL))
         if not ray.is_initialized():
             stack.callback(ray.shutdown)
-            _start(ray, actors)
+            with _same_sigterm():
+                _start(ray, actors)
         yield
 
 
@@ -80,6 +82,15 @@ def _stderr_closed() -> Iterator[None]:
     finally:
         os.dup2(before, 2)
         os.close(before)
+
+
+@contextmanager
+def _same_sigterm() -> Iterator[None]:
+    """Keep Ray from taking over what SIGTERM does in this process."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if current_thread() is main_thread() and before is not None:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 
 from haarchive.codecs.errors import IntegrityError
 from haarchive.pipeline.archive import ArchivedSource
+from haarchive.pipeline.guarantees import dropped_bands
 from haarchive.pipeline.jobs.report import Progress, SourceReport, Status, explain
 
 __all__ = ["Restoring", "Verifying", "Work", "attempt"]
@@ -60,7 +61,10 @@ class Restoring:
     def target(self, source: ArchivedSource) -> Path:
         """Where a source goes."""
         name = source.name if self.whole else source.name.rpartition("/")[2]
-        return self.folder / f"{name}{source.manifest.layout.attrs.get('restored_suffix', '')}"
+        path = self.folder / f"{name}{source.manifest.layout.attrs.get('restored_suffix', '')}"
+        levels = dropped_bands(source.manifest.guarantee)
+        # What is not the original must not look like it.
+        return path.with_name(f"{path.stem}.drop-bands-{levels}{path.suffix}") if levels else path
 
     def do(self, source: ArchivedSource, advanced: Callable[[int], None]) -> Path:
         """Write the original; the file or folder that it is now."""

@@ -78,7 +78,7 @@ class ShardJournal:
     def _folder(self, scanned: ScannedSource) -> str:
         """Of this content under this name: a source that has changed since begins anew."""
         layout = scanned.layout
-        members = [[member.path, member.size, member.sha256] for member in layout.members]
+        members = [[file.path, file.size, file.sha256] for file in layout.originals]
         identity = json_line({"name": layout.name, "members": members, "guarantee": scanned.guarantee})
         return f"{self._prefix}/{hashlib.sha256(identity).hexdigest()[:32]}"
 

@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from haarchive.codecs import Codec, Samples, get_codec
 from haarchive.codecs.errors import ModelError, SourceConflictError
+from haarchive.codecs.jpegxl import JpegXLPixels
 from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, ShardRef, build_shard
 from haarchive.pipeline.archive.small import embed, is_small
 from haarchive.pipeline.archive.writer import Committed
-from haarchive.pipeline.config import ArchiveConfig, Guarantee
+from haarchive.pipeline.config import ArchiveConfig
 from haarchive.pipeline.jobs.plan import ShardTask, plan_shards
 from haarchive.pipeline.jobs.proving import encode_proven
 from haarchive.pipeline.layout import Plane, SourceLayout
@@ -45,7 +46,8 @@ class ScannedSource:
     ref: SourceRef
     layout: SourceLayout
     tasks: tuple[ShardTask, ...]
-    guarantee: Guarantee
+    guarantee: str
+    """What its manifest will promise."""
     started: float
     """When the scan began, in seconds since the epoch."""
 
@@ -82,9 +84,11 @@ class WrittenShard:
 def scan(ref: SourceRef, config: ArchiveConfig) -> ScannedSource:
     """Read a source once: its structure, its digests, and how it is cut into shards."""
     started = time.time()
-    with open_source(ref, guarantee=config.guarantee, keep_damaged=config.keep_damaged) as source:
+    with open_source(ref, guarantee=config.promise, keep_damaged=config.keep_damaged) as source:
         layout = source.layout
-    return ScannedSource(ref, layout, plan_shards(layout, config.shard_bytes), config.guarantee, started)
+    lossless = not any("dropped_bands" in plane.attrs for plane in layout.planes)
+    guarantee = config.guarantee if lossless else config.promise
+    return ScannedSource(ref, layout, plan_shards(layout, config.shard_bytes), guarantee, started)
 
 
 def is_archived(writer: ArchiveWriter, scanned: ScannedSource) -> Committed | None:
@@ -99,9 +103,11 @@ def is_archived(writer: ArchiveWriter, scanned: ScannedSource) -> Committed | No
     if there is None:
         return None
     manifest = there.manifest
-    if manifest.layout.members == scanned.layout.members and manifest.guarantee == scanned.guarantee:
+    if manifest.is_of(scanned.layout, scanned.guarantee):
         return there
-    what = "this file with another guarantee" if manifest.guarantee != scanned.guarantee else "other content"
+    what = "other content"
+    if manifest.guarantee != scanned.guarantee:
+        what = f"a source with another guarantee, {manifest.guarantee} and not {scanned.guarantee},"
     raise SourceConflictError(
         f"{scanned.layout.name}: the archive holds {what} under this name; archive it elsewhere or rename it"
     )
@@ -173,10 +179,11 @@ class Encoder:
         models: dict[str, str] = {}
         rest = iter(chunks)
         for run in task.runs:
-            codec = self.codec(planes[run.plane])
+            plane = planes[run.plane]
+            codec, rival, levels = self.codec(plane), self._rival(plane), plane.attrs.get("dropped_bands", 0)
             for numbers in run.batches(self._config.batch_chunks):
                 batch = [next(rest) for _ in numbers]
-                proven = encode_proven(codec, run.plane, list(numbers), batch)
+                proven = encode_proven(codec, run.plane, list(numbers), batch, rival=rival, levels=levels)
                 encoded += proven
                 if codec.model_digest and any(chunk.codec == codec.name for chunk in proven):
                     models[codec.name] = self._keep_model(codec)
@@ -195,6 +202,11 @@ class Encoder:
                 model = self._models.get(name)
                 self._codecs[name] = get_codec(name, model=model, device=config.device, preset=config.preset)
             return self._codecs[name]
+
+    def _rival(self, plane: Plane) -> Codec | None:
+        """A codec that may be better on some chunks of a plane, where time does not count."""
+        lossless = "dropped_bands" not in plane.attrs
+        return JpegXLPixels() if plane.codec == "haar" and lossless and self._config.preset == "max" else None
 
     def _keep_model(self, codec: Codec) -> str:
         """Put the codec's model into the archive, once; returns its digest."""

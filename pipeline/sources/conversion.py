@@ -28,7 +28,7 @@ from haarchive.pipeline.sources.pictures import convert_png, convert_tiff
 from haarchive.pipeline.sources.ref import SourceRef
 from haarchive.pipeline.sources.scan import Scan, make_layout
 
-__all__ = ["SampleExactSource"]
+__all__ = ["SampleExactSource", "left_as_it_is"]
 
 Scanner = Callable[[SourceBytes, str], SourceLayout]
 
@@ -51,16 +51,17 @@ class SampleExactSource(Source):
         are.
         """
         exact = self._scanner(self._files, self.ref.name)
-        if not _left_as_it_is(exact):
-            return exact
+        return (self.converted(exact) if left_as_it_is(exact) else None) or exact
+
+    def converted(self, exact: SourceLayout) -> SourceLayout | None:
+        """The layout of a new container for the samples of a file; None where they cannot all be read."""
         conversion = _convert(self.ref, self._files, exact.kind)
         if conversion is None:
-            return exact
-        (was,) = exact.members
+            return None
         attrs = {
             **conversion.attrs,
             "restored_suffix": conversion.suffix,
-            "original": {"size": was.size, "sha256": was.sha256},
+            "original": [[was.path, was.size, was.sha256] for was in exact.members],
         }
         size = conversion.container.size
         scan = Scan(exact.kind, conversion.container.planes, attrs)
@@ -72,7 +73,7 @@ class SampleExactSource(Source):
                 digest.update(block)
         except SourceChangedError:
             self._files.check_unchanged(exact.members)
-            return exact  # not changed, but damaged: there are samples that cannot be read
+            return None  # not changed, but damaged: there are samples that cannot be read
         self._reader = reader
         return replace(layout, members=(Member("", size, digest.hexdigest()),))
 
@@ -86,10 +87,7 @@ class SampleExactSource(Source):
 
     def check_unchanged(self) -> None:
         """Compare the file that is there with what it was."""
-        members = self.layout.members
-        if original := self.layout.attrs.get("original"):
-            members = (Member("", original["size"], original["sha256"]),)
-        self._files.check_unchanged(members)
+        self._files.check_unchanged(self.layout.originals)
 
     def close(self) -> None:
         """Close the file."""
@@ -104,7 +102,7 @@ class SampleExactSource(Source):
         return _reader(conversion)
 
 
-def _left_as_it_is(layout: SourceLayout) -> bool:
+def left_as_it_is(layout: SourceLayout) -> bool:
     """Whether there are samples that a flow could code if it were not for their container.
 
     A damaged file never gets a new one: that would look whole.

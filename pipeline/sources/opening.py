@@ -13,7 +13,8 @@ from haarchive.codecs.errors import (
     StorageError,
     TruncatedSourceError,
 )
-from haarchive.pipeline.layout import Member, SourceLayout
+from haarchive.pipeline.guarantees import LOSSLESS, dropped_bands
+from haarchive.pipeline.layout import SourceLayout
 from haarchive.pipeline.sources.base import Source
 from haarchive.pipeline.sources.file import FileSource
 from haarchive.pipeline.sources.files import SourceBytes
@@ -37,7 +38,8 @@ def open_source(
     Parameters
     ----------
     ref : SourceRef
-    guarantee : {'file-exact', 'sample-exact'}
+    guarantee : str
+        'file-exact', 'sample-exact', or one that `lossy_guarantee` names.
     layout : SourceLayout, optional
         What an earlier `Source.layout` of the same source said; then it is not scanned again.
     keep_damaged : bool
@@ -59,9 +61,10 @@ def open_source(
     ConfigError
         If there is no such guarantee.
     """
-    if guarantee not in ("file-exact", "sample-exact"):
+    levels = dropped_bands(guarantee)
+    if guarantee not in LOSSLESS and not levels:
         raise ConfigError(f"no guarantee is named {guarantee!r}; there are 'file-exact' and 'sample-exact'")
-    place = find_place(ref, _original(layout) if layout else ())
+    place = find_place(ref, layout.originals if layout else ())
     if ref.version and place.mark not in ("", ref.version):
         raise SourceChangedError(f"{ref.path}: changed since it was listed; archive it again at rest")
     files = SourceBytes(place)
@@ -69,6 +72,10 @@ def open_source(
     scanner = partial(_scan_file_exact, path=ref.path, keep_damaged=keep_damaged)
     if guarantee == "file-exact":
         return FileSource(ref, files, layout, scanner)
+    if levels:
+        from haarchive.pipeline.sources.lossy import LossySource
+
+        return LossySource(ref, files, layout, scanner, levels)
     from haarchive.pipeline.sources.conversion import SampleExactSource
 
     return SampleExactSource(ref, files, layout, scanner)
@@ -88,13 +95,6 @@ def _scan_file_exact(files: SourceBytes, name: str, *, path: str, keep_damaged: 
     scan = _scan(files, kind)
     note = "; ".join(filter(None, (f"cut short: {missing}", scan.attrs.get("note", ""))))
     return make_layout(name, files.members(), replace(scan, attrs={**scan.attrs, "note": note, "damaged": missing}))
-
-
-def _original(layout: SourceLayout) -> tuple[Member, ...]:
-    """The members that are there, which are not those of a new container."""
-    if original := layout.attrs.get("original"):
-        return (Member("", original["size"], original["sha256"]),)
-    return layout.members
 
 
 def _scan(files: SourceBytes, kind: str) -> Scan:

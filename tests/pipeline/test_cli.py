@@ -116,6 +116,24 @@ def test_every_preset_can_be_asked_for(files: Path, picture: np.ndarray, tmp_pat
         assert json.loads(result.stdout)["preset"] == preset
 
 
+def test_pictures_that_lose_details_are_never_lossy_in_silence(picture: np.ndarray, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "raw.tif", picture)
+    result = run("archive", tmp_path / "raw.tif", tmp_path / "a", "--drop-bands", 2, "--preset", "fast")
+    assert result.exit_code == 0
+    assert "lossy-drop-bands-2" in result.stdout
+    assert result.stderr.count("\n") == 1
+    assert "their originals cannot be restored" in result.stderr
+    again = run("archive", tmp_path / "raw.tif", tmp_path / "a", "--drop-bands", 2, "--json")
+    assert json.loads(again.stdout)["guarantee"] == "lossy-drop-bands-2"
+    shown = run("inspect", tmp_path / "a" / "raw.tif").stdout
+    assert "lossy-drop-bands-2: pictures lack details, the original cannot be restored" in shown
+    assert "2 finest levels dropped" in shown
+    facts = json.loads(run("inspect", tmp_path / "a" / "raw.tif", "--json").stdout)
+    assert [plane["dropped_bands"] for plane in facts["planes"]] == [0, 2]
+    assert facts["members"][0]["sha256"] == ""
+    assert "raw.drop-bands-2.tif" in run("restore", tmp_path / "a", tmp_path / "out").stdout
+
+
 def test_a_missing_source_exits_with_1_and_names_it_while_others_are_archived(files: Path, tmp_path: Path) -> None:
     result = run("archive", files / "notes.txt", tmp_path / "none.svs", tmp_path / "a")
     assert result.exit_code == 1
@@ -131,6 +149,9 @@ def test_a_missing_source_exits_with_1_and_names_it_while_others_are_archived(fi
         ["archive", "a", "b", "--local", "--ray"],
         ["archive", "a", "b", "--guarantee", "lossy"],
         ["archive", "a", "b", "--preset", "best"],
+        ["archive", "a", "b", "--drop-bands", "5"],
+        ["archive", "a", "b", "--drop-bands", "1", "--guarantee", "file-exact"],
+        ["archive", "a", "b", "--drop-bands", "1", "--guarantee", "sample-exact"],
         ["archive", "a", "b", "--config", "no-such-profile"],
         ["archive", "a", "gopher://b"],
         ["dance"],

@@ -7,8 +7,6 @@ from html import escape
 
 __all__ = ["element", "row", "table", "text"]
 
-_ESCAPE_FIRST = frozenset("\\")
-
 
 def text(value: object) -> str:
     """Text as markup. Characters that cannot be seen, or turn the text around, are written as Python would."""
@@ -16,7 +14,7 @@ def text(value: object) -> str:
     return escape(shown)
 
 
-def element(name: str, *content: str, class_: str = "", **attributes: object) -> str:
+def element(name: str, /, *content: str, class_: str = "", **attributes: object) -> str:
     """An element with content that is markup already. Attributes are text; those that are '' are left out."""
     given = {"class": class_} | attributes
     listed = "".join(f' {key}="{text(value)}"' for key, value in given.items() if value != "")
@@ -34,6 +32,4 @@ def table(head: Iterable[object], rows: Iterable[Iterable[object]], numbers: Ite
     """A table of texts."""
     right = tuple(numbers)
     body = [row(*cells, numbers=right) for cells in rows]
-    return element(
-        "table", element("thead", row(*head, kind="th", numbers=right)), element("tbody", *body) if body else ""
-    )
+    return element("table", element("thead", row(*head, kind="th", numbers=right)), element("tbody", "", *body))

@@ -71,6 +71,7 @@ class Recorder:
         self._look()
         self._flush()
         self._thread.start()
+        _log.info("job %s: run %s has begun", self._job, self.run, extra={"job": self._job, "run": self.run})
         return self
 
     def __exit__(
@@ -87,6 +88,8 @@ class Recorder:
             self._record["error"] = f"{type(error).__name__}: {error}".strip(": ")
         self._record["state"] = state
         self._flush()
+        about = {"job": self._job, "run": self.run, "state": state}
+        _log.info("job %s: run %s has ended: %s", self._job, self.run, state, extra=about)
 
     def expect(self, sources: int) -> None:
         """So many sources are to be archived in this run."""

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from haarchive.codecs.errors import ModelNotFoundError, ObjectNotFoundError
+from haarchive.pipeline import logs
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.archive.keys import model_key
 from haarchive.pipeline.config import ArchiveConfig
+from haarchive.pipeline.jobs.durable.html import store_html
 from haarchive.pipeline.jobs.durable.inventory import freeze_inventory, load_inventory
 from haarchive.pipeline.jobs.durable.journal import load_results
 from haarchive.pipeline.jobs.durable.record import JobRecord, check_id, job_key, store_job
@@ -97,7 +99,7 @@ def run_job(
     store = writer.store
     config = ArchiveConfig.model_validate(record.config)
     models = {name: _model(writer, name, sha256) for name, sha256 in record.models.items()}
-    with Recorder(store, record.id, progress or Quiet(), _where()) as recorder:
+    with logs.about(job=record.id), Recorder(store, record.id, progress or Quiet(), _where()) as recorder:
         recorder.check()
         refs, failures = _inventory(writer, record)
         results = load_results(store, record.id)
@@ -116,6 +118,7 @@ def run_job(
     reports = sorted(results.values(), key=lambda report: order.get(report.source, -1))
     whole = JobReport(tuple(reports), time.monotonic() - started)
     _store_report(writer, record, whole)
+    store_html(store, record.id)
     return whole
 
 

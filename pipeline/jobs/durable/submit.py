@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from haarchive.codecs.errors import ClusterError
+from haarchive.pipeline import logs
 from haarchive.pipeline.jobs.durable.record import JobRecord, job_key
 from haarchive.pipeline.jobs.durable.recorder import utc
 from haarchive.pipeline.storage import ObjectStore
@@ -43,6 +44,8 @@ def submit_job(store: ObjectStore, record: JobRecord, address: str) -> str:
     submission = f"haarchive-{record.id}-{utc().replace(':', '').replace('-', '')}"
     entrypoint = f"haarchive resume --ray --json {shlex.quote(store.object_url(job_key(record.id, '')).rstrip('/'))}"
     variables = {"HAARCHIVE_SUBMISSION": submission, "HAARCHIVE_ADDRESS": address}
+    if logs.is_json():
+        variables["HAARCHIVE_LOG_JSON"] = "1"
     with _cluster(address) as client:
         client.submit_job(entrypoint=entrypoint, submission_id=submission, runtime_env={"env_vars": variables})
     body = {"submission": submission, "address": address, "submitted": utc()}

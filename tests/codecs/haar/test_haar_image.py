@@ -180,13 +180,6 @@ def test_the_header_says_what_a_preset_used() -> None:
     assert used == {"fast": (False, False), "balanced": (False, True), "max": (True, True)}
 
 
-@pytest.mark.parametrize("side", [17, 40, 90, 200])
-def test_small_pictures_are_no_larger_by_max_than_by_balanced(histology: NDArray[np.uint8], side: int) -> None:
-    image = histology[200 : 200 + side, 150 : 150 + side]
-    smallest, default = (HaarCodec.load(preset=preset).encode([image])[0] for preset in ("max", "balanced"))
-    assert smallest.nbytes <= default.nbytes
-
-
 def test_who_names_no_preset_gets_the_default_one() -> None:
     image = picture(40, 40)
     default = HaarCodec.load(tiny_model(), preset=DEFAULT_PRESET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -349,6 +350,13 @@ def test_a_manifest_under_another_name_is_refused(tmp_path):
     (tmp_path / "manifests" / "a.arrow.zst").rename(tmp_path / "manifests" / "b.arrow.zst")
     with pytest.raises(IntegrityError, match="manifest of 'a'"):
         open_archive(tmp_path)["b"]
+
+
+@pytest.mark.parametrize("guarantee", ["file-exact", "sample-exact", "lossy-drop-bands-1"])
+def test_a_source_whose_original_has_no_digest_cannot_be_committed(guarantee):
+    layout = replace(layout_of(b"abc"), members=(Member("", 3, ""),))
+    with pytest.raises(ArchiveError, match="SHA-256 is not known"):
+        Manifest.build(layout, guarantee, [], {})
 
 
 def test_a_name_too_long_for_a_file_system_is_archived_and_listed(tmp_path):

@@ -14,6 +14,7 @@ from haarchive.codecs.errors import ArchiveNotFoundError, ConfigError, JobError,
 from haarchive.codecs.haar.image import HaarCodec
 from haarchive.codecs.haar.presets import Preset
 from haarchive.pipeline import archive, open_archive
+from haarchive.pipeline.archive.geometry import halved
 from haarchive.pipeline.archive.keys import manifest_key
 from haarchive.pipeline.config import ArchiveConfig, Guarantee
 from haarchive.pipeline.jobs import JobReport, SourceReport, restore, verify
@@ -203,6 +204,40 @@ def test_the_preset_reaches_the_codec(
     assert [one.preset for one in report.sources] == [expected, ""]
     assert report.sources[0].to_dict()["preset"] == expected
     assert verify(tmp_path / "a", deep=True).ok
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """A picture of few colours, which JPEG XL is far better at than a flow, beside one that it is worse at."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :512]
+    waves = np.sin(x / 9) + np.cos(y / 7) + rng.normal(0, 0.6, x.shape)
+    left = rng.integers(0, 256, (6, 3))[(waves * 1.5 + 3).clip(0, 5).astype(int)]
+    right = 120 + 20 * waves[..., None] + rng.normal(0, 4, (256, 512, 3))
+    picture = np.concatenate([left, right.clip(0, 255)], axis=1).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "drawn.tif", picture, photometric="rgb")
+    return tmp_path / "drawn.tif"
+
+
+def test_the_smallest_preset_takes_jpeg_xl_for_chunks_that_it_is_better_at(drawn: Path, tmp_path: Path) -> None:
+    (quick,) = archive(drawn, tmp_path / "fast", preset="fast").raise_for_failures().sources
+    (one,) = archive(drawn, tmp_path / "a", preset="max").raise_for_failures().sources
+    assert {name: totals.chunks for name, totals in one.codecs.items()} == {"haar": 1, "jpeg-xl-pixels": 1, "stored": 1}
+    assert one.fallbacks == {}
+    assert "jpeg-xl-pixels" not in quick.codecs
+    restored = restore(tmp_path / "a", tmp_path / "out").raise_for_failures().sources[0].path
+    assert Path(restored).read_bytes() == drawn.read_bytes()
+    assert verify(tmp_path / "a", deep=True).ok
+
+
+def test_lower_resolutions_of_jpeg_xl_chunks_are_made_by_the_reader(drawn: Path, tmp_path: Path) -> None:
+    archive(drawn, tmp_path / "a", preset="max").raise_for_failures()
+    source = open_archive(tmp_path / "a" / "drawn.tif")
+    left, right = (source.read_region((x, 0), 0, (512, 256)) for x in (0, 512))
+    np.testing.assert_array_equal(source.read_region((0, 0), 1, (256, 128)), halved(left))
+    np.testing.assert_array_equal(source.read_region((256, 64), 2, (64, 32)), halved(halved(left))[16:48, 64:])
+    both = source.read_region((0, 0), 1, (512, 128)).astype(int)
+    assert np.abs(both - np.concatenate([halved(left), halved(right)], axis=1)).max() <= 8
 
 
 def test_a_preset_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_job_leaves_a_page_beside_its_report(archived: Path) -> None:
     tree = parsed(page)
     report = json.loads((archived / "jobs" / "real" / "report.json").read_text())
     totals = dict(tables(tree, "Totals")[1:])
-    assert totals["sources archived"] == str(report["totals"]["archived"]) == "7"
+    assert totals["sources archived"] == totals["archived as file-exact"] == str(report["totals"]["archived"]) == "7"
     assert totals["bytes of sources"].endswith(f"({report['totals']['bytes']:,})".replace(",", " "))
     assert ["preset", "balanced"] in tables(tree, "Settings")
     assert [row[0] for row in tables(tree, "Sources, the largest first")[1:3]] == ["in/noise.bin", "in/sub/deep.tif"]
@@ -270,6 +270,10 @@ def test_the_command_reports_from_storage(archived: Path, tmp_path: Path) -> Non
     assert record["totals"]["archived"] == 7
     assert len(record["reports"]) == 8
     assert record["failures"].keys() == {"in/dangling"}
+
+
+def test_help_shows_an_example() -> None:
+    assert "haarchive report s3://out/archive/jobs/" in run("report", "--help").stdout
 
 
 def test_a_job_that_is_not_there_is_one_line(archived: Path) -> None:

@@ -13,8 +13,10 @@ from hypothesis.extra import numpy as hnp
 
 from haarchive.codecs import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, InexactDeviceError, UnsupportedSamplesError
+from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.lossy import dropped_bands
 from haarchive.codecs.stored import StoredCodec
-from haarchive.pipeline.archive import EncodedChunk
+from haarchive.pipeline.archive import EncodedChunk, samples_digest
 from haarchive.pipeline.jobs.proving import (
     LARGER,
     MISMATCH,
@@ -122,6 +124,80 @@ def test_a_periodic_chunk_that_only_thorough_compression_shrinks_is_stored() -> 
 
     (made,) = encode_proven(Middling(), 1, [0], [checkers])
     assert made.fallback == LARGER
+
+
+class Shorter(StoredCodec):
+    """Has one byte for a chunk of value 5, and gives back 7 for one of value 7 or 8."""
+
+    name: ClassVar[str] = "shorter"
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        if any(chunk.max() == 9 for chunk in chunks):
+            raise UnsupportedSamplesError("no nine")
+        return [Bitstream((bytes([min(7, chunk.max())]),)) for chunk in chunks]
+
+    def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        return [np.full((30, 40), b.bands[0][0], np.uint8) for b in bitstreams]
+
+
+def test_a_rival_is_taken_where_it_is_smaller_and_comes_back() -> None:
+    chunks = [constant(5), constant(7), constant(8), constant(9)]
+    encoded = encode_proven(Means(), 1, range(4), chunks, rival=Shorter())
+    assert reasons(encoded) == [("shorter", ""), ("shorter", ""), ("means", ""), ("means", "")]
+    assert [chunk.bands for chunk in encoded[:2]] == [(b"\5",), (b"\7",)]
+
+
+def test_a_rival_that_is_larger_is_not_taken() -> None:
+    (made,) = encode_proven(Means(), 1, [0], [constant(5)], rival=Padded())
+    assert made.codec == "means"
+
+
+def test_a_rival_does_not_hide_that_a_codec_is_broken() -> None:
+    broken = constant(5)
+    broken[-1, -1] = 4
+    (made,) = encode_proven(Means(), 1, [0], [broken], rival=StoredCodec())
+    assert (made.codec, made.fallback) == ("stored", MISMATCH)
+
+
+def waves() -> np.ndarray:
+    y, x = np.mgrid[:200, :220]
+    noise = np.random.default_rng(1).normal(0, 9, (200, 220, 1))
+    return (120 + (60 * np.sin(x / 17) * np.cos(y / 11))[..., None] + noise).astype(np.uint8)
+
+
+def test_the_digest_of_a_chunk_without_details_is_that_of_what_it_decodes_to() -> None:
+    codec = HaarCodec.load(preset="fast")
+    (whole,) = encode_proven(codec, 1, [0], [waves()])
+    (part,) = encode_proven(codec, 1, [0], [waves()], levels=2)
+    assert (part.codec, part.fallback, len(part.bands)) == ("haar", "", len(whole.bands) - 2)
+    (decoded,) = codec.decode([Bitstream(part.bands)])
+    assert part.digest == samples_digest(decoded) != whole.digest
+
+
+def test_a_chunk_without_details_is_stored_only_where_that_is_smaller_and_then_loses_nothing() -> None:
+    flat = np.zeros((64, 64, 1), np.uint8)
+    flat[::2] = 200
+    (made,) = encode_proven(HaarCodec.load(preset="fast"), 1, [0], [flat], levels=1)
+    assert (made.codec, made.fallback) == ("stored", LARGER)
+    assert made.digest == samples_digest(flat)
+
+
+class Forgetful(HaarCodec):
+    """Decodes what lacks details to something else every time."""
+
+    times = 0
+
+    def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        decoded = super().decode(bitstreams, reduce=reduce)
+        if any(dropped_bands(stream) for stream in bitstreams):
+            self.times += 1
+        return [samples + np.uint8(self.times) for samples in decoded]
+
+
+def test_a_chunk_without_details_that_decodes_to_different_samples_is_stored() -> None:
+    (made,) = encode_proven(Forgetful.load(preset="fast"), 1, [0], [waves()], levels=1)
+    assert (made.codec, made.fallback) == ("stored", MISMATCH)
+    assert made.digest == samples_digest(waves())
 
 
 def test_no_chunks_are_no_work() -> None:
