@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["GuaranteeName", "PresetName", "archive_command"]
+if TYPE_CHECKING:
+    from haarchive.pipeline.config import ArchiveConfig
+
+__all__ = ["GuaranteeName", "PresetName", "archive_command", "warn_of_loss"]
 
 
 class GuaranteeName(StrEnum):
@@ -81,7 +84,7 @@ def archive_command(
 
     [bold]haarchive archive[/] previews/ ./archive --drop-bands 2
     """
-    from haarchive.pipeline.cli.show import Screen, say, summarise, summarise_job
+    from haarchive.pipeline.cli.show import Screen, summarise, summarise_job
     from haarchive.pipeline.config import load_config
     from haarchive.pipeline.jobs.archive import archive
 
@@ -97,10 +100,7 @@ def archive_command(
         keep_damaged=keep_damaged or None,
         device=device,
     )
-    if settings.drop_bands:
-        if guarantee:
-            raise typer.BadParameter("--drop-bands is a guarantee of its own and excludes --guarantee")
-        say(f"warning: pictures lose details for good ({settings.promise}): their originals cannot be restored")
+    warn_of_loss(settings, guarantee)
     with Screen(as_json=as_json, quiet=quiet, verb="archiving") as screen:
         report = archive(
             sources,
@@ -113,3 +113,20 @@ def archive_command(
     if job:
         summarise_job(report, screen)
     summarise(report, "archived")
+
+
+def warn_of_loss(settings: ArchiveConfig, guarantee: GuaranteeName | None) -> None:
+    """Say that originals will not come back, where they will not.
+
+    Raises
+    ------
+    typer.BadParameter
+        If another guarantee was asked for as well.
+    """
+    from haarchive.pipeline.cli.show import say
+
+    if not settings.drop_bands:
+        return
+    if guarantee:
+        raise typer.BadParameter("--drop-bands is a guarantee of its own and excludes --guarantee")
+    say(f"warning: pictures lose details for good ({settings.promise}): their originals cannot be restored")

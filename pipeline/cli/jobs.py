@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haarchive.pipeline.cli.archiving import GuaranteeName, PresetName
+from haarchive.pipeline.cli.archiving import GuaranteeName, PresetName, warn_of_loss
 from haarchive.pipeline.cli.locating import ArchiveOption, JobArgument, located
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ def submit_command(
     config: Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a profile: local, gpu.")] = "local",
     guarantee: Annotated[GuaranteeName | None, typer.Option(help="file-exact or sample-exact.")] = None,
     preset: Annotated[PresetName | None, typer.Option(help="How much time to take for fewer bytes.")] = None,
+    drop_bands: Annotated[
+        int | None,
+        typer.Option("--drop-bands", metavar="N", min=0, max=4, help="LOSSY: leave out details of pictures for good."),
+    ] = None,
     keep_damaged: Annotated[
         bool, typer.Option("--keep-damaged", help="Archive files that were cut short, too.")
     ] = False,
@@ -57,9 +61,11 @@ def submit_command(
     settings = load_config(
         config,
         guarantee=guarantee.value if guarantee else None,
+        drop_bands=drop_bands,
         preset=preset.value if preset else None,
         keep_damaged=keep_damaged or None,
     )
+    warn_of_loss(settings, guarantee)
     writer = ArchiveWriter(url)
     record = create_job(writer, sources, settings, read_models(settings), engine="ray", job=job or new_id())
     submission = submit_job(writer.store, record, address)

@@ -183,6 +183,7 @@ def _sentence(report: SourceReport) -> str:
             text = f"verified, {human_bytes(report.bytes)}, {report.seconds:.1f} s"
         case _:
             text = f"{report.status}, {human_bytes(report.bytes)} -> {human_bytes(report.archived_bytes)}"
+            text += f", {report.guarantee}" if report.guarantee else ""
     return f"{report.source}: {text}" + (f" [{report.note}]" if report.note else "")
 
 

@@ -66,12 +66,12 @@ def test_a_record_says_when_where_and_what_it_is_about(written: Callable[[], str
     }
 
 
-def test_what_json_cannot_say_does_not_lose_the_record(written: Callable[[], str]) -> None:
-    logs.set_up(logs.LogSettings(as_json=True))
-    LOG.warning("two\nlines, \udcff", extra={"source": "\udcff\u202e", "path": Path("/a")})
-    line = written()
+def test_what_json_cannot_say_does_not_lose_the_record() -> None:
+    # Formatted here: pytest's own capture, sent between its processes, could not say it either.
+    extra = {"msg": "two\nlines, \udcff", "source": "\udcff\u202e", "path": Path("/a")}
+    line = logs.JsonFormatter().format(logging.makeLogRecord(extra))
     assert line.isascii()
-    assert line.count("\n") == 1
+    assert line.count("\n") == 0
     record = json.loads(line)
     assert (record["message"], record["source"], record["path"]) == ("two\nlines, \udcff", "\udcff\u202e", "/a")
 
