@@ -17,7 +17,7 @@ pytestmark = pytest.mark.s3
 def inbox(bucket, tmp_path):
     """The URL of a prefix with a recording and a file of a mebibyte that does not compress; nothing is small."""
     rng = np.random.default_rng(2)
-    soundfile.write(tmp_path / "take.wav", rng.integers(-3000, 3000, (60_000, 2)).astype(np.int16), 8000)
+    soundfile.write(tmp_path / "take.wav", rng.integers(-3000, 3000, (120_000, 2)).astype(np.int16), 8000)
     store = open_store(f"{bucket}/in")
     store.put("take.wav", (tmp_path / "take.wav").read_bytes())
     store.put("noise.bin", rng.bytes(1 << 20))
