@@ -18,6 +18,7 @@ from haarchive.pipeline.config import ActorConfig, ArchiveConfig
 from haarchive.pipeline.jobs import JobReport, ray_worker
 from haarchive.pipeline.jobs.plan import ShardTask
 from haarchive.pipeline.jobs.ray_session import ray_session
+from haarchive.pipeline.jobs.report import Quiet
 from haarchive.pipeline.jobs.stages import Encoder
 from haarchive.pipeline.layout import Plane
 
@@ -138,16 +139,25 @@ def test_a_small_source_that_kills_every_worker_fails_alone(tmp_path: Path, dyin
     assert len(open_archive(tmp_path / "a")) == 20
 
 
-def test_a_job_on_ray_goes_on_within_a_slide(sources: Path, tmp_path: Path, dying: Path) -> None:
-    (sources / "noise.bin").rename(sources / "always")
-    assert not archive(sources, tmp_path / "a", config=CONFIG, engine="ray", job="one").ok
+class Stopping(Quiet):
+    """Stops the job at the first shard that is written."""
+
+    def advanced(self, source: str, raw_bytes: int) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("ray_running")
+def test_a_job_on_ray_goes_on_within_a_slide(sources: Path, tmp_path: Path) -> None:
+    noise = sources / "noise.bin"
+    with pytest.raises(KeyboardInterrupt):
+        archive(noise, tmp_path / "a", config=CONFIG, engine="ray", job="one", progress=Stopping())
     journal = tmp_path / "a" / "jobs" / "one" / "shards"
-    kept = {path.name for path in journal.glob("*/*")}
+    kept = {path.name: path.stat().st_mtime_ns for path in journal.glob("*/*")}
     assert kept
-    assert "00000001" not in kept
-    ray_worker.Encoder = Encoder
-    archive(sources, tmp_path / "a", config=CONFIG, engine="ray", job="one").raise_for_failures()
-    archive(sources, tmp_path / "undisturbed", config=CONFIG, engine="local")
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "a" / "shards").iterdir()}
+    archive(noise, tmp_path / "a", config=CONFIG, engine="ray", job="one").raise_for_failures()
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    archive(noise, tmp_path / "undisturbed", config=CONFIG, engine="local")
     assert manifests(tmp_path / "a") == manifests(tmp_path / "undisturbed")
     assert not list(journal.glob("*/*"))
 
