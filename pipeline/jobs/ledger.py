@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -83,13 +82,6 @@ class Ledger(Generic[_Key]):
         else:
             account.written.append(outcome)
         return None if account.due else self._close(outcome.source)
-
-    def give_up(self, error: str) -> Iterator[Settled[_Key]]:
-        """Close all open accounts as failed, for shards that nobody will report any more."""
-        for source in list(self._accounts):
-            account = self._accounts[source]
-            account.error = account.error or error
-            yield self._close(source)
 
     def _close(self, source: str) -> Settled[_Key]:
         account = self._accounts.pop(source)

@@ -26,7 +26,9 @@ class Metrics:
         self._coded = Counter("haarchive_coded_bytes", "Bytes of bitstreams.", ("codec",))
         self._chunks = Counter("haarchive_chunks", "Chunks that were encoded and proven.", ("codec",))
         self._fallbacks = Counter("haarchive_fallbacks", "Chunks that were stored instead.", ("reason",))
-        self._proofs = Counter("haarchive_proof_failures", "Chunks whose bitstream did not decode to their samples.")
+        self._proofs = Counter(
+            "haarchive_proof_failures", "Chunks whose codec failed, or made what does not decode to them."
+        )
         self._seconds = Counter("haarchive_stage_seconds", "Wall time by stage.", ("stage",))
 
     @contextmanager

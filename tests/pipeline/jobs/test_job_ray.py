@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,20 @@ def on_ray(folder: Path, ray_running: None) -> JobReport:
 def test_ray_writes_the_same_bytes_as_one_process(folder: Path, on_ray: JobReport) -> None:
     archive(folder / "in", folder / "local", config=CONFIG, engine="local")
     assert tree(folder / "ray") == tree(folder / "local")
+
+
+def test_workers_export_counters_for_prometheus(on_ray: JobReport) -> None:
+    import ray
+
+    url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
+    missing = {f"ray_haarchive_{name}_total{{" for name in ("raw_bytes", "coded_bytes", "chunks", "stage_seconds")}
+    deadline = time.monotonic() + 90
+    while missing and time.monotonic() < deadline:  # workers report every few seconds
+        time.sleep(0.5)
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            text = answer.read().decode()
+            missing = {name for name in missing if name not in text}
+    assert not missing
 
 
 def test_a_source_that_fails_on_ray_does_not_stop_the_others(folder: Path, on_ray: JobReport) -> None:
