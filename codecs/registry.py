@@ -8,7 +8,7 @@ from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 
 __all__ = ["CODEC_NAMES", "get_codec"]
 
-CODEC_NAMES = ("haar", "haar-audio", "jpeg-xl", "jpeg-xl-pixels", "stored")
+CODEC_NAMES = ("haar", "haar-audio", "idf", "idf-audio", "jpeg-xl", "jpeg-xl-pixels", "stored")
 """Every codec that a manifest of format version 1 may name."""
 
 
@@ -51,6 +51,14 @@ def get_codec(
             from haarchive.codecs.haar.audio import HaarAudioCodec
 
             return HaarAudioCodec.load(model, device=device, preset=preset)
+        case "idf":
+            from haarchive.codecs.idf.codec import IdfCodec
+
+            return IdfCodec.load(model, device=device, preset=preset)
+        case "idf-audio":
+            from haarchive.codecs.idf.audio import IdfAudioCodec
+
+            return IdfAudioCodec.load(model, device=device, preset=preset)
         case "jpeg-xl":
             from haarchive.codecs.jpegxl import JpegXLTranscoder
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, mo
 from haarchive.codecs.errors import ConfigError
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 from haarchive.configs import resolve_config
+from haarchive.pipeline.flows import FlowFamily, FlowName
 from haarchive.pipeline.guarantees import MOST_DROPPED, lossy_guarantee
 
 __all__ = ["ActorConfig", "ArchiveConfig", "Guarantee", "load_config", "override"]
@@ -60,6 +61,8 @@ class ArchiveConfig(_Frozen):
     drop_bands : int
         0, or how many levels of finest details TIFF and PNG pictures lose that go through 'haar'. **The originals of
         these cannot be restored.** Other sources are archived 'file-exact'.
+    codec : {'haar', 'idf'}
+        The family of learned flows that pictures and sound go to. Decoding needs no codec named.
     preset : {'fast', 'balanced', 'max'}
         How much time the flows may take for fewer bytes. Decoding needs no preset.
     keep_damaged : bool
@@ -75,12 +78,13 @@ class ArchiveConfig(_Frozen):
     device : str
         The torch device of learned codecs: 'cpu', 'cuda', 'cuda:1'.
     models : Mapping of str to Path
-        Model files that replace the shipped ones, by codec name ('haar', 'haar-audio').
+        Model files that replace the shipped ones, by codec name ('haar', 'haar-audio', 'idf', 'idf-audio').
     actors : ActorConfig
     """
 
     guarantee: Guarantee = "file-exact"
     drop_bands: int = Field(default=0, ge=0, le=MOST_DROPPED)
+    codec: FlowFamily = "haar"
     preset: Preset = DEFAULT_PRESET
     keep_damaged: bool = False
     shard_bytes: ByteSize = Field(default=ByteSize(64 * _MIB), ge=_MIB, le=1 << 30)
@@ -88,13 +92,15 @@ class ArchiveConfig(_Frozen):
     ray_from_bytes: ByteSize = Field(default=ByteSize(256 * _MIB), ge=0)
     threads: int | None = Field(default=None, ge=1)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
-    models: Mapping[Literal["haar", "haar-audio"], Path] = Field(default_factory=dict)
+    models: Mapping[FlowName, Path] = Field(default_factory=dict)
     actors: ActorConfig = ActorConfig()
 
     @model_validator(mode="after")
     def _one_guarantee(self) -> ArchiveConfig:
         if self.drop_bands and self.guarantee != "file-exact":
             raise ValueError(f"drop_bands is a guarantee of its own: leave {self.guarantee!r} out, or set it to 0")
+        if self.drop_bands and self.codec != "haar":
+            raise ValueError(f"drop_bands needs codec 'haar', not {self.codec!r}: leave one of them out")
         return self
 
     @property

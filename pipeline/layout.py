@@ -44,7 +44,8 @@ class Plane:
     chunk_shape : tuple of int
         The regular grid that chunks are cut by, as in zarr; chunks at the far edges may be smaller.
     codec : str
-        The codec that chunks go to first: 'haar', 'haar-audio', 'jpeg-xl' or 'stored'.
+        The codec that chunks go to first: 'haar', 'haar-audio', 'jpeg-xl' or 'stored'; and 'idf' or 'idf-audio' in
+        jobs that were told so, see `haarchive.pipeline.flows`.
     packer : Mapping
         How pieces are made from samples: ``{"name": ..., **parameters}``, JSON-able. See `sources.packers`.
     attrs : Mapping

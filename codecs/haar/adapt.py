@@ -17,7 +17,7 @@ import numpy as np
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.phases import SCALE_PHASES
 from haarchive.codecs.haar.scales import gradient_row
-from haarchive.codecs.haar.values import MAX_SCALE, take_value
+from haarchive.codecs.rans.values import MAX_SCALE, take_value
 
 __all__ = [
     "DISTANCE_LIMIT",
@@ -65,7 +65,7 @@ _PHASE_STEP = np.array([max(7 * (1 << 17) // (10 * (2 * n + 21)), (1 << 16) // 2
 
 
 @kernel
-def _log(value, real, whole):  # type: ignore[no-untyped-def]
+def logarithm(value, real, whole):  # type: ignore[no-untyped-def]
     """``64 * log2(value)`` for value >= 1, linear between powers of two and rounded down.
 
     The exponent and the upper six bits of the mantissa of a float32 are just that; integers below 2**24 are exact
@@ -371,9 +371,9 @@ def decode_band(  # type: ignore[no-untyped-def]
                 acc += np.int64(weights[klass, k]) * target[y + dy[k], x + dx[k]]
             place = min(max((total[i, j] + (acc << 4) + half) >> fraction, -limit), limit)
             around = _near(distances, y, x)
-            nearby = _log(around + floor, real, whole)
+            nearby = logarithm(around + floor, real, whole)
             octaves = np.int64(base[i, j]) + scale_weights[0] * nearby
-            octaves += scale_weights[1] * _log(_wide(around, distances, y, x) + 2 * floor, real, whole)
+            octaves += scale_weights[1] * logarithm(_wide(around, distances, y, x) + 2 * floor, real, whole)
             octaves >>= 8
             near, level = cell(nearby, octaves, shift)
             p, q = row_phase[i], column_phase[j]

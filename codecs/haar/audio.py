@@ -31,8 +31,8 @@ from haarchive.codecs.haar.remap import SampleMap, find_map
 from haarchive.codecs.haar.shipped import load_model
 from haarchive.codecs.haar.sound_band import SoundBand, amplitude_shift, code, code_coarsest, decode
 from haarchive.codecs.haar.sound_code import MAX_FILTERS, Stages, code_channels
-from haarchive.codecs.haar.stream import OperationList, WordReader
 from haarchive.codecs.intnet.torch_backend import TorchNetwork
+from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["HaarAudioCodec", "Header", "lifted_form"]
 

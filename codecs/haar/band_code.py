@@ -13,7 +13,7 @@ from haarchive.codecs.haar.band import Band
 from haarchive.codecs.haar.band_model import BandModel, read_model, write_model
 from haarchive.codecs.haar.foresight import causal_logs, code_ahead, measure
 from haarchive.codecs.haar.scales import scale_tables
-from haarchive.codecs.haar.stream import OperationList, WordReader
+from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["Foresight", "code_plane", "decode_plane", "foresee"]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.band import Band
-from haarchive.codecs.haar.stream import OperationList, WordReader
+from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = [
     "CONSTANT_LIMIT",

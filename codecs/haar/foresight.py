@@ -12,7 +12,7 @@ import numpy as np
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.adapt import DISTANCE_LIMIT, LEVELS, LOG_LIMIT, MARGIN, NEARS, cell, learn, scale_of
 from haarchive.codecs.haar.phases import SCALE_PHASES
-from haarchive.codecs.haar.values import TOP_TABLE, add_value
+from haarchive.codecs.rans.values import TOP_TABLE, add_value
 
 __all__ = ["causal_logs", "code_ahead", "measure"]
 

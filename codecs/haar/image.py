@@ -33,14 +33,14 @@ from haarchive.codecs.haar.phases import NO_GRID, Grid, find_grid
 from haarchive.codecs.haar.plans import PLANS, Plan
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 from haarchive.codecs.haar.shipped import load_model
-from haarchive.codecs.haar.stream import OperationList, WordReader
 from haarchive.codecs.haar.taps import COARSEST, IMAGE_BANDS, BandSpec
 from haarchive.codecs.intnet.torch_backend import TorchNetwork
+from haarchive.codecs.planes import common_divisor, plane_groups
+from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["HaarCodec"]
 
 _MAX_PLANES = (1 << 16) - 1
-_FEW_SAMPLES = 4096
 _SMALL = 1 << 16
 _PRIOR_LIMIT = 2047
 _TRIAL = Effort(4096, 0)
@@ -119,8 +119,7 @@ class HaarCodec(Codec):
             )
         shape = (chunk.shape[0], chunk.shape[1], chunk.shape[2])
         planes = np.ascontiguousarray(np.moveaxis(chunk, 2, 0)).astype(np.int32)
-        # Cameras of 12 bits fill 16 by a shift, converters scale 8 bits by 257, masks are 0 and 255.
-        divisor = _common_divisor(planes)
+        divisor = common_divisor(planes)
         if divisor > 1:
             planes //= divisor
         bits = max(8, int(planes.max(initial=0)).bit_length())
@@ -247,7 +246,7 @@ class HaarCodec(Codec):
         context = [_onto(low, grid, "edge") for low in lows]
         context += [_onto(band.values, grid, "constant") for band in before[: spec.details]]
         location, prior = np.zeros((2, *shape), np.int32)
-        for group in _groups(shape[0]):
+        for group in plane_groups(shape[0]):
             inputs = np.concatenate([c[group] for c in context])[None] >> header.shift
             out = self._networks[f"p{group.stop - group.start}.{spec.name}"].integers(inputs)[0]
             location[group], prior[group] = np.split(out[:, : shape[1], : shape[2]], 2)
@@ -311,19 +310,6 @@ def _find_grids(planes: NDArray[np.int32], header: ImageHeader) -> tuple[Grid, G
     return find_grid(magnitudes, 0), find_grid(magnitudes, 1)
 
 
-def _common_divisor(planes: NDArray[np.int32]) -> int:
-    """The greatest common divisor of all samples, at least 1; most pictures show in a few samples that it is 1."""
-    divisor = int(np.gcd.reduce(planes.ravel()[:_FEW_SAMPLES]))
-    return 1 if divisor == 1 else max(1, int(np.gcd.reduce(planes, axis=None)))
-
-
-def _groups(planes: int) -> list[slice]:
-    """Planes that networks predict together: the first three, then one by one."""
-    together = 3 if planes >= 3 else 0
-    first = [slice(0, 3)] if together else []
-    return first + [slice(n, n + 1) for n in range(together, planes)]
-
-
 def _onto(x: NDArray[np.int32], grid: tuple[int, int], mode: str) -> NDArray[np.int32]:
     rows, columns = grid[0] - x.shape[1], grid[1] - x.shape[2]
     if rows == columns == 0:
@@ -337,7 +323,7 @@ def _centred(planes: NDArray[np.int32], header: ImageHeader) -> NDArray[np.int32
     x = planes.copy()
     if header.transform != "none":
         x[:3] = colour.forward(header.transform, planes[:3])
-    for group in _groups(len(x)):
+    for group in plane_groups(len(x)):
         x[group.start] -= 1 << (header.bits - 1)
     return x
 
@@ -345,7 +331,7 @@ def _centred(planes: NDArray[np.int32], header: ImageHeader) -> NDArray[np.int32
 def _uncentred(x: NDArray[np.int32], header: ImageHeader, exact: bool) -> Samples:
     """Undo `_centred`; averages of a reduced picture may leave the range by rounding and are clipped."""
     x = x.copy()
-    for group in _groups(len(x)):
+    for group in plane_groups(len(x)):
         x[group.start] += 1 << (header.bits - 1)
     if header.transform != "none":
         x[:3] = colour.inverse(header.transform, x[:3])

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from haarchive.codecs.distributions import logistic_tables
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import BitstreamError
-from haarchive.codecs.haar.stream import OperationList, WordReader
-from haarchive.codecs.haar.values import add_value, take_value
+from haarchive.codecs.rans.stream import OperationList, WordReader
+from haarchive.codecs.rans.values import add_value, take_value
 
 __all__ = ["SampleMap", "find_map"]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.scales import gradient_row, half_octaves
-from haarchive.codecs.haar.values import MAX_SCALE, add_value, take_value
+from haarchive.codecs.rans.values import MAX_SCALE, add_value, take_value
 
 __all__ = ["CASCADE", "SOUND_MARGIN", "add_known_sound", "code_sound"]
 

@@ -12,8 +12,8 @@ from haarchive.codecs.distributions import logistic_tables
 from haarchive.codecs.haar.fit import quantise, solve_weights
 from haarchive.codecs.haar.scales import scale_tables
 from haarchive.codecs.haar.sound_adapt import SOUND_MARGIN, add_known_sound, code_sound
-from haarchive.codecs.haar.stream import OperationList, WordReader
 from haarchive.codecs.haar.taps import AUDIO_BANDS, AUDIO_COARSEST, Tap, band_taps
+from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["SoundBand", "amplitude_shift", "code", "code_coarsest", "decode"]
 

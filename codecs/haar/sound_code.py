@@ -31,8 +31,8 @@ from haarchive.codecs.haar.sound_cascade import (
     reciprocal,
 )
 from haarchive.codecs.haar.sound_squares import WEIGHT_BITS, add_block, inverse_root_table, solve
-from haarchive.codecs.haar.stream import OperationList, WordReader
-from haarchive.codecs.haar.values import MAX_SCALE, add_value, take_value
+from haarchive.codecs.rans.stream import OperationList, WordReader
+from haarchive.codecs.rans.values import MAX_SCALE, add_value, take_value
 
 __all__ = ["MAX_FILTERS", "MAX_ORDER", "Stages", "code_channels"]
 

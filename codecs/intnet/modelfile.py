@@ -54,12 +54,15 @@ class ModelFile:
         JSON-able: what the model was trained on, how, and under which licences.
     digest : str
         SHA-256 of the file it was read from, empty before it is written.
+    structure : Mapping
+        JSON-able: how the codec puts the networks together, where its name alone does not say.
     """
 
     codec: str
     networks: Mapping[str, IntegerNetwork]
     card: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
+    structure: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def golden(self) -> dict[str, Golden]:
@@ -79,12 +82,19 @@ class ModelFile:
             "card": dict(self.card),
             "networks": {},
         }
+        if self.structure:
+            record["structure"] = dict(self.structure)
         for name, network in sorted(self.networks.items()):
             for n, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
                 if np.abs(weight).max(initial=0) > np.iinfo(np.int16).max:
                     raise ModelError(f"network {name}, layer {n}: a weight does not fit 16 bits")
                 tensors[f"{name}.{n}.weight"] = weight.astype(np.int16)
                 tensors[f"{name}.{n}.bias"] = bias.astype(np.int32)
+                context = network.contexts[n]
+                if context is not None:
+                    if np.abs(context).max(initial=0) > np.iinfo(np.int16).max:
+                        raise ModelError(f"network {name}, layer {n}: a weight of its context does not fit 16 bits")
+                    tensors[f"{name}.{n}.context"] = context.astype(np.int16)
             tensors[f"{name}.golden"] = self.golden[name].input
             record["networks"][name] = network.describe() | {"golden_sha256": self.golden[name].sha256}
         record["sha256"] = _content_digest(record, tensors)
@@ -115,8 +125,14 @@ class ModelFile:
                     description,
                     [tensors[f"{name}.{n}.weight"].astype(np.int32) for n in layers],
                     [tensors[f"{name}.{n}.bias"].astype(np.int32) for n in layers],
+                    [
+                        tensors[f"{name}.{n}.context"].astype(np.int32) if f"{name}.{n}.context" in tensors else None
+                        for n in layers
+                    ],
                 )
-            model = cls(record["codec"], networks, record["card"], hashlib.sha256(data).hexdigest())
+            model = cls(
+                record["codec"], networks, record["card"], hashlib.sha256(data).hexdigest(), record.get("structure", {})
+            )
             for name, description in record["networks"].items():
                 same_input = np.array_equal(model.golden[name].input, tensors[f"{name}.golden"])
                 if not same_input or model.golden[name].sha256 != description["golden_sha256"]:

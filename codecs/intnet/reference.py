@@ -24,7 +24,11 @@ def run_reference(network: IntegerNetwork, x: NDArray[np.integer]) -> NDArray[np
     ndarray, shape (N, C', H, W), int32
     """
     y = np.clip(x.astype(np.int64), network.input_low, network.input_high)
-    for spec, weight, bias in zip(network.layers, network.weights, network.biases, strict=True):
+    entered = []
+    for spec, weight, bias, context in zip(
+        network.layers, network.weights, network.biases, network.contexts, strict=True
+    ):
+        entered.append(y)
         kh, kw = spec.kernel
         height, width = y.shape[2:]
         padded = np.pad(y, ((0, 0), (0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2)))
@@ -36,5 +40,9 @@ def run_reference(network: IntegerNetwork, x: NDArray[np.integer]) -> NDArray[np
         total += bias.astype(np.int64)[None, :, None, None]
         if spec.residual:
             total += y << spec.shift
+        if context is not None:
+            total += (y.sum(axis=(2, 3)) // (height * width) @ context.astype(np.int64).T)[:, :, None, None]
         y = np.clip((total + (1 << (spec.shift - 1))) >> spec.shift, spec.low, spec.high)
+        if spec.dense:
+            y = np.concatenate([entered[-spec.dense], y], axis=1)
     return y.astype(np.int32)

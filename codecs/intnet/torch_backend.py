@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from haarchive.codecs.intnet.spec import IntegerNetwork
 
-__all__ = ["TorchNetwork"]
+__all__ = ["TorchNetwork", "channel_means"]
 
 
 class TorchNetwork:
@@ -34,6 +34,7 @@ class TorchNetwork:
             weight, bias = network.folded(n)
             # A power of two times an integer is exact, so the shift is folded into the weights.
             scale = 2.0**-spec.shift
+            context = network.contexts[n]
             self._layers.append(
                 (
                     (torch.from_numpy(weight.astype(np.float32)) * scale)
@@ -43,6 +44,10 @@ class TorchNetwork:
                     (spec.kernel[0] // 2, spec.kernel[1] // 2),
                     float(spec.low),
                     float(spec.high),
+                    spec.dense,
+                    None
+                    if context is None
+                    else (torch.from_numpy(context.astype(np.float32)) * scale)[..., None, None].to(self.device),
                 )
             )
 
@@ -58,11 +63,20 @@ class TorchNetwork:
         Tensor, shape (N, C', H, W), float32 with integer values, on the network's device
         """
         y = torch.as_tensor(x, device=self.device)
+        keep = any(spec.dense for spec in self.network.layers)
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             y = y.to(torch.float32).contiguous(memory_format=torch.channels_last)
             y = y.clamp(self.network.input_low, self.network.input_high)
-            for weight, bias, padding, low, high in self._layers:
-                y = functional.conv2d(y, weight, bias, padding=padding).floor_().clamp_(low, high)
+            entered = []
+            for weight, bias, padding, low, high, dense, context in self._layers:
+                if keep:  # else each layer's input is free again at once
+                    entered.append(y)
+                total = functional.conv2d(y, weight, bias, padding=padding)
+                if context is not None:
+                    total += functional.conv2d(channel_means(y), context)
+                y = total.floor_().clamp_(low, high)
+                if dense:
+                    y = torch.cat([entered[-dense], y], dim=1)
         return y
 
     def integers(self, x: NDArray[np.integer]) -> NDArray[np.int32]:
@@ -73,3 +87,12 @@ class TorchNetwork:
         ndarray, shape (N, C', H, W), int32
         """
         return cast("NDArray[np.int32]", self(x).to(torch.int32).contiguous().cpu().numpy())
+
+
+def channel_means(x: torch.Tensor) -> torch.Tensor:
+    """Means of the channels of an integer-valued ``(N, C, H, W)`` float32, rounded down: ``(N, C, 1, 1)`` float32.
+
+    Exact: the sums are taken in int64.
+    """
+    total = x.sum(dim=(2, 3), keepdim=True, dtype=torch.int64)
+    return torch.div(total, x.shape[2] * x.shape[3], rounding_mode="floor").to(torch.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from haarchive.pipeline.archive.geometry import reduced_shape
+from haarchive.pipeline.flows import PICTURE_FLOWS
 from haarchive.pipeline.layout import Plane, SourceLayout
 
 __all__ = ["Level", "associated_planes", "find_levels", "picture_size"]
@@ -40,7 +41,7 @@ def find_levels(layout: SourceLayout) -> tuple[Level, ...]:
     """The levels of a source from fine to coarse; none where it is no image.
 
     Levels of the source come first. Behind them come up to four virtual ones, each half as large as the one
-    before, where the last of the source's own is coded by 'haar', whose coarse bands are such levels: means
+    before, where the last of the source's own is coded by a flow, whose coarse bands are such levels: means
     of pixels, rounded down at every step, that serve viewing.
     """
     native: dict[int, int] = {}
@@ -82,7 +83,7 @@ def picture_size(plane: Plane) -> tuple[int, int]:
 
 def _halves(plane: Plane, reduce: int) -> bool:
     """Whether chunks still fit together, pixel by pixel, when each is halved `reduce` times."""
-    if plane.kind != "image" or plane.codec != "haar":
+    if plane.kind != "image" or plane.codec not in PICTURE_FLOWS:
         return False
     along = zip(plane.grid[:2], plane.chunk_shape[:2], strict=True)
     return all(n == 1 or step % (1 << reduce) == 0 for n, step in along)

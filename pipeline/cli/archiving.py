@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from haarchive.pipeline.config import ArchiveConfig
 
-__all__ = ["GuaranteeName", "PresetName", "archive_command", "warn_of_loss"]
+__all__ = ["CodecName", "GuaranteeName", "PresetName", "archive_command", "warn_of_loss"]
 
 
 class GuaranteeName(StrEnum):
@@ -19,6 +19,13 @@ class GuaranteeName(StrEnum):
 
     file_exact = "file-exact"
     sample_exact = "sample-exact"
+
+
+class CodecName(StrEnum):
+    """The family of flows that pictures and sound go to."""
+
+    haar = "haar"
+    idf = "idf"
 
 
 class PresetName(StrEnum):
@@ -41,6 +48,13 @@ def archive_command(
     guarantee: Annotated[
         GuaranteeName | None,
         typer.Option(help="file-exact gives back every byte; sample-exact every sample, in a new container."),
+    ] = None,
+    codec: Annotated[
+        CodecName | None,
+        typer.Option(
+            help="The flows for pictures and sound: haar, made for CPUs; or idf, Integer Discrete Flows: deep "
+            "networks, for slides of a kind that you train a model on. idf is slower: give it a GPU (--config gpu)."
+        ),
     ] = None,
     preset: Annotated[
         PresetName | None,
@@ -82,6 +96,8 @@ def archive_command(
 
     [bold]haarchive archive[/] s3://in/slides/ s3://out/archive --config gpu --job slides-2026
 
+    [bold]haarchive archive[/] slides/ s3://out/archive --codec idf --config gpu
+
     [bold]haarchive archive[/] previews/ ./archive --drop-bands 2
     """
     from haarchive.pipeline.cli.show import Screen, summarise, summarise_job
@@ -96,6 +112,7 @@ def archive_command(
         config,
         guarantee=guarantee.value if guarantee else None,
         drop_bands=drop_bands,
+        codec=codec.value if codec else None,
         preset=preset.value if preset else None,
         keep_damaged=keep_damaged or None,
         device=device,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haarchive.pipeline.cli.archiving import GuaranteeName, PresetName, warn_of_loss
+from haarchive.pipeline.cli.archiving import CodecName, GuaranteeName, PresetName, warn_of_loss
 from haarchive.pipeline.cli.locating import ArchiveOption, JobArgument, located
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ def submit_command(
     address: Annotated[str, typer.Option(envvar="RAY_JOB_ADDRESS", help="Ray's job server, such as http://head:8265.")],
     config: Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a profile: local, gpu.")] = "local",
     guarantee: Annotated[GuaranteeName | None, typer.Option(help="file-exact or sample-exact.")] = None,
+    codec: Annotated[
+        CodecName | None,
+        typer.Option(help="The flows for pictures and sound: haar; or idf, which is slower and wants GPUs (-c gpu)."),
+    ] = None,
     preset: Annotated[PresetName | None, typer.Option(help="How much time to take for fewer bytes.")] = None,
     drop_bands: Annotated[
         int | None,
@@ -62,6 +66,7 @@ def submit_command(
         config,
         guarantee=guarantee.value if guarantee else None,
         drop_bands=drop_bands,
+        codec=codec.value if codec else None,
         preset=preset.value if preset else None,
         keep_damaged=keep_damaged or None,
     )

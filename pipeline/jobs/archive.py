@@ -10,6 +10,7 @@ from haarchive.codecs.errors import ModelNotFoundError
 from haarchive.codecs.haar.presets import Preset
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.config import ArchiveConfig, override
+from haarchive.pipeline.flows import FlowFamily
 from haarchive.pipeline.jobs.engines import Engine, archive_sources
 from haarchive.pipeline.jobs.finding import find_sources
 from haarchive.pipeline.jobs.report import JobReport, Progress, Quiet
@@ -22,6 +23,7 @@ def archive(
     url: str | os.PathLike[str],
     *,
     config: ArchiveConfig | None = None,
+    codec: FlowFamily | None = None,
     preset: Preset | None = None,
     keep_damaged: bool | None = None,
     engine: Engine = "auto",
@@ -41,6 +43,8 @@ def archive(
         Where the archive is or will be: a folder, ``s3://bucket/prefix``, ``memory://name``.
     config : ArchiveConfig, optional
         See `haarchive.pipeline.config.load_config`.
+    codec : {'haar', 'idf'}, optional
+        The family of learned flows that pictures and sound go to; replaces ``config.codec``.
     preset : {'fast', 'balanced', 'max'}, optional
         How much time the flows may take for fewer bytes; replaces ``config.preset``.
     keep_damaged : bool, optional
@@ -64,8 +68,8 @@ def archive(
     Raises
     ------
     ConfigError
-        If two sources would have the same name, the engine cannot be used here, there is no such preset, or the
-        archive has another job of this ID.
+        If two sources would have the same name, the engine cannot be used here, there is no such codec or preset,
+        or the archive has another job of this ID.
     JobCancelledError
         If somebody cancels the job meanwhile.
     StorageError, IntegrityError, SchemaVersionError
@@ -79,7 +83,7 @@ def archive(
     >>> report.raise_for_failures().sources[0].archived_bytes  # doctest: +SKIP
     """
     started = time.monotonic()
-    config = override(config or ArchiveConfig(), preset=preset, keep_damaged=keep_damaged)
+    config = override(config or ArchiveConfig(), codec=codec, preset=preset, keep_damaged=keep_damaged)
     paths = [os.fspath(path) for path in ([sources] if isinstance(sources, str | os.PathLike) else sources)]
     models = read_models(config)
     writer = ArchiveWriter(url)

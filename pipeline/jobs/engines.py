@@ -10,6 +10,7 @@ from haarchive.codecs.errors import ConfigError
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.archive.keys import model_key
 from haarchive.pipeline.config import ArchiveConfig
+from haarchive.pipeline.flows import FLOWS
 from haarchive.pipeline.jobs import events
 from haarchive.pipeline.jobs.local import archive_in_process
 from haarchive.pipeline.jobs.report import Progress, SourceReport
@@ -20,7 +21,7 @@ __all__ = ["Engine", "archive_sources"]
 
 Engine = Literal["auto", "local", "ray"]
 
-_FLOWS = {"haar", "haar-audio", "jpeg-xl-pixels"}
+_WITH_PRESET = FLOWS | {"jpeg-xl-pixels"}
 """The codecs that a preset is for."""
 
 
@@ -73,7 +74,7 @@ def archive_sources(
         yield replace(
             report,
             model_bytes={sha256: writer.store.head(model_key(sha256)) or 0 for sha256 in new},
-            preset=config.preset if report.status == "archived" and _FLOWS & report.codecs.keys() else "",
+            preset=config.preset if report.status == "archived" and _WITH_PRESET & report.codecs.keys() else "",
         )
 
 

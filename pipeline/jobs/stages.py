@@ -20,6 +20,7 @@ from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, Sh
 from haarchive.pipeline.archive.small import embed, is_small
 from haarchive.pipeline.archive.writer import Committed
 from haarchive.pipeline.config import ArchiveConfig
+from haarchive.pipeline.flows import PICTURE_FLOWS, route
 from haarchive.pipeline.jobs.plan import ShardTask, plan_shards
 from haarchive.pipeline.jobs.proving import encode_proven
 from haarchive.pipeline.layout import Plane, SourceLayout
@@ -85,7 +86,7 @@ def scan(ref: SourceRef, config: ArchiveConfig) -> ScannedSource:
     """Read a source once: its structure, its digests, and how it is cut into shards."""
     started = time.time()
     with open_source(ref, guarantee=config.promise, keep_damaged=config.keep_damaged) as source:
-        layout = source.layout
+        layout = route(source.layout, config.codec)
     lossless = not any("dropped_bands" in plane.attrs for plane in layout.planes)
     guarantee = config.guarantee if lossless else config.promise
     return ScannedSource(ref, layout, plan_shards(layout, config.shard_bytes), guarantee, started)
@@ -206,7 +207,7 @@ class Encoder:
     def _rival(self, plane: Plane) -> Codec | None:
         """A codec that may be better on some chunks of a plane, where time does not count."""
         lossless = "dropped_bands" not in plane.attrs
-        return JpegXLPixels() if plane.codec == "haar" and lossless and self._config.preset == "max" else None
+        return JpegXLPixels() if plane.codec in PICTURE_FLOWS and lossless and self._config.preset == "max" else None
 
     def _keep_model(self, codec: Codec) -> str:
         """Put the codec's model into the archive, once; returns its digest."""

@@ -13,11 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from haarchive.codecs.errors import ConfigError, ModelNotFoundError
 from haarchive.codecs.haar.objective import HaarFlow
+from haarchive.codecs.idf.flow import Flow
+from haarchive.codecs.idf.objective import TrainableFlow
+from haarchive.codecs.intnet import IntegerNetwork
 from haarchive.codecs.intnet.modelfile import ModelFile
-from haarchive.pipeline.jobs.train_config import TrainConfig
+from haarchive.pipeline.jobs.train_config import FlowConfig, TrainConfig
 from haarchive.pipeline.jobs.train_data import Corpus, load_corpus
 
 __all__ = ["TrainProgress", "train"]
@@ -80,8 +84,8 @@ def train(
     ConfigError
         If the data is missing, or the run's folder holds a run of another configuration.
     """
-    if any(side % (1 << config.levels) for side in config.crop if side > 1):
-        raise ConfigError(f"crop {config.crop} must be divisible by 2 ** levels = {1 << config.levels}")
+    if any(side % config.divisor for side in config.crop if side > 1):
+        raise ConfigError(f"crop {config.crop} must be divisible by 2 ** levels = {config.divisor}")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     corpus = load_corpus(config, config.train, data)
@@ -104,16 +108,23 @@ def train(
                     log.write(json.dumps(asdict(report)) + "\n")
             if progress:
                 progress(report)
-    networks = {
-        f"p{flow.planes}.{band}": network
-        for flow in flows
-        if isinstance(flow, HaarFlow)
-        for band, network in flow.export().items()
-    }
     path = out / f"{config.name}.safetensors"
     partial = path.with_suffix(".partial")
-    partial.write_bytes(ModelFile(config.codec, networks, card=_card(config)).to_bytes())
+    partial.write_bytes(_export(config, flows).to_bytes())
     return partial.replace(path)
+
+
+def _export(config: TrainConfig, flows: torch.nn.ModuleList) -> ModelFile:
+    networks: dict[str, IntegerNetwork] = {}
+    structure: dict[str, Any] = {}
+    for flow in flows:
+        if isinstance(flow, TrainableFlow):
+            exported, of_flow = flow.export()
+            networks |= of_flow
+            structure.setdefault("flows", {})[flow.name] = exported.describe()
+        elif isinstance(flow, HaarFlow):
+            networks |= {f"p{flow.planes}.{band}": network for band, network in flow.export().items()}
+    return ModelFile(config.codec, networks, card=_card(config), structure=structure)
 
 
 @contextmanager
@@ -127,9 +138,12 @@ def _denormals_flushed() -> Iterator[None]:
 
 
 def _make_flows(config: TrainConfig, start_from: Path | None) -> torch.nn.ModuleList:
-    kind = "image" if config.codec == "haar" else "audio"
+    kind = "audio" if config.sound else "image"
     flows = torch.nn.ModuleList(
-        HaarFlow(kind, f.planes, f.channels, f.blocks, f.kernel, config.levels) for f in config.flows
+        HaarFlow(kind, f.planes, f.channels, f.blocks, f.kernel, config.levels)
+        if isinstance(f, FlowConfig)
+        else TrainableFlow(f"p{f.planes}", f.architecture(1 if config.sound else 2, config.seed))
+        for f in config.flows
     )
     if start_from is not None:
         try:
@@ -137,6 +151,12 @@ def _make_flows(config: TrainConfig, start_from: Path | None) -> torch.nn.Module
         except FileNotFoundError:
             raise ModelNotFoundError(f"{start_from}: there is no such model file to start from") from None
         for flow in flows:
+            if isinstance(flow, TrainableFlow):
+                described = model.structure.get("flows", {}).get(flow.name)
+                if described is None:
+                    raise ConfigError(f"{start_from}: has no flow of {flow.planes} planes; it cannot be started from")
+                flow.load(Flow.from_description(described), model.networks)
+                continue
             assert isinstance(flow, HaarFlow)
             wanted = {name: f"p{flow.planes}.{name}" for name in flow.networks}
             if not set(wanted.values()) <= set(model.networks):
@@ -161,15 +181,14 @@ def _step(
     optimiser.zero_grad()
     losses = []
     for flow in flows:
-        assert isinstance(flow, HaarFlow)
-        x, shift = (torch.from_numpy(a).to(device) for a in corpus.batch(rng, flow.planes))
-        loss = flow(x, shift)
+        assert isinstance(flow, HaarFlow | TrainableFlow)
+        loss = _bits(flow, *corpus.batch(rng, flow.planes, _colour(flow)), device)
         loss.backward()
         losses.append(float(loss.detach()))
     torch.nn.utils.clip_grad_norm_(flows.parameters(), 1.0)
     optimiser.step()
     for flow in flows:
-        assert isinstance(flow, HaarFlow)
+        assert isinstance(flow, HaarFlow | TrainableFlow)
         flow.project()
     return sum(losses) / len(losses)
 
@@ -178,11 +197,24 @@ def _step(
 def _validate(flows: torch.nn.ModuleList, corpus: Corpus, device: str) -> dict[str, float]:
     result = {}
     for flow in flows:
-        assert isinstance(flow, HaarFlow)
-        for name, (x, shift) in corpus.fixed(flow.planes).items():
-            bits = float(flow(torch.from_numpy(x).to(device), torch.from_numpy(shift).to(device)))
-            result[f"p{flow.planes}/{name}"] = round(bits, 4)
+        assert isinstance(flow, HaarFlow | TrainableFlow)
+        for name, (x, shift) in corpus.fixed(flow.planes, _colour(flow)).items():
+            result[f"p{flow.planes}/{name}"] = round(float(_bits(flow, x, shift, device)), 4)
     return result
+
+
+def _bits(flow: HaarFlow | TrainableFlow, x: NDArray[np.int32], shift: NDArray[np.int32], device: str) -> torch.Tensor:
+    """Bits per sample of examples."""
+    examples = torch.from_numpy(x).to(device)
+    bits: torch.Tensor = (
+        flow(examples, torch.from_numpy(shift).to(device)) if isinstance(flow, HaarFlow) else flow(examples)
+    )
+    return bits
+
+
+def _colour(flow: HaarFlow | TrainableFlow) -> str | None:
+    """The one colour transform of a flow; None where it must know several."""
+    return flow.architecture.colour if isinstance(flow, TrainableFlow) else None
 
 
 def _save(path: Path, config: TrainConfig, flows: torch.nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from haarchive.pipeline.jobs.train_config import TrainConfig
 __all__ = ["Corpus", "load_corpus"]
 
 _COLOUR_ODDS = {"ycocg-r": 0.4, "rgb": 0.3, "grb": 0.15, "brg": 0.15}
+_DEGRADED_MARGIN = 16
+_JPEG_2000_ODDS = 0.35
 
 
 class Corpus:
@@ -31,7 +33,7 @@ class Corpus:
 
     def __init__(self, config: TrainConfig, folders: Sequence[tuple[str, list[NDArray[Any]]]]) -> None:
         self._config = config
-        image = config.codec == "haar"
+        image = not config.sound
         least = config.crop if image else (config.crop[1],)
         most_planes = max(flow.planes for flow in config.flows)
         self.folders = [
@@ -45,8 +47,17 @@ class Corpus:
         if not self.folders:
             raise ConfigError(f"none of {', '.join(name for name, _ in folders)} has a file as large as a crop")
 
-    def batch(self, rng: np.random.Generator, planes: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def batch(
+        self, rng: np.random.Generator, planes: int, colour: str | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Draw augmented examples.
+
+        Parameters
+        ----------
+        rng : Generator
+        planes : int
+        colour : str, optional
+            The colour transform of pictures; None draws one for each example.
 
         Returns
         -------
@@ -54,22 +65,28 @@ class Corpus:
         shift : ndarray, shape (N, 1, 1, 1), int32
             Amplitude shifts, as the codec would choose them.
         """
+        colours = _COLOUR_ODDS if colour is None else {colour: 1.0}
         examples = []
         for _ in range(self._config.batch):
             _, arrays = self.folders[rng.integers(len(self.folders))]
             array = arrays[rng.integers(len(arrays))]
-            crop = _image_crop if self._config.codec == "haar" else _audio_crop
-            examples.append(crop(array, self._config.crop, planes, rng))
+            if self._config.sound:
+                examples.append(_audio_crop(array, self._config.crop, rng))
+            else:
+                examples.append(_image_crop(array, self._config.crop, planes, colours, self._config.degrade, rng))
         return _stack(examples)
 
-    def fixed(self, planes: int, per_file: int = 4) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    def fixed(
+        self, planes: int, colour: str | None = None, per_file: int = 4
+    ) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """The same unaugmented examples each time, by folder, for validation."""
         result = {}
         for name, arrays in self.folders:
             rng = np.random.default_rng(0)
-            crop = _image_crop if self._config.codec == "haar" else _audio_crop
             examples = [
-                crop(array, self._config.crop, planes, rng, augment=False)
+                _audio_crop(array, self._config.crop, rng, augment=False)
+                if self._config.sound
+                else _image_crop(array, self._config.crop, planes, {colour or "ycocg-r": 1.0}, 0.0, rng, augment=False)
                 for array in arrays[:6]
                 for _ in range(per_file)
             ]
@@ -99,13 +116,13 @@ def load_corpus(config: TrainConfig, folders: Sequence[str], data: Path) -> Corp
         paths = sorted(path for path in (data / folder).glob("*") if path.is_file())
         if not paths:
             raise ConfigError(f"{data / folder}: no training files there; is --data right?")
-        loaded.append((folder, [_read(path, config.codec) for path in paths]))
+        loaded.append((folder, [_read(path, config.sound) for path in paths]))
     return Corpus(config, loaded)
 
 
-def _read(path: Path, codec: str) -> NDArray[Any]:
+def _read(path: Path, sound: bool) -> NDArray[Any]:
     try:
-        if codec == "haar":
+        if not sound:
             import imagecodecs
 
             image: NDArray[Any] = imagecodecs.imread(str(path))
@@ -113,8 +130,8 @@ def _read(path: Path, codec: str) -> NDArray[Any]:
         import soundfile
 
         bits = {"PCM_24": 24, "PCM_S8": 8}.get(soundfile.info(path).subtype, 16)
-        sound: NDArray[np.int32] = soundfile.read(path, dtype="int32", always_2d=True)[0]
-        return sound >> (32 - bits)
+        samples: NDArray[np.int32] = soundfile.read(path, dtype="int32", always_2d=True)[0]
+        return samples >> (32 - bits)
     except Exception as error:  # each library has its own family of errors
         raise SourceUnreadableError(f"{path}: cannot be read for training: {error}") from error
 
@@ -127,27 +144,61 @@ def _stack(
 
 
 def _image_crop(
-    image: NDArray[Any], size: tuple[int, int], planes: int, rng: np.random.Generator, augment: bool = True
+    image: NDArray[Any],
+    size: tuple[int, int],
+    planes: int,
+    colours: Mapping[str, float],
+    degrade: float,
+    rng: np.random.Generator,
+    augment: bool = True,
 ) -> tuple[NDArray[np.int32], int]:
-    y, x = (int(rng.integers(n - s + 1)) for n, s in zip(image.shape, size, strict=False))
-    crop = image[y : y + size[0], x : x + size[1]]
-    name = "ycocg-r"
+    # What goes through a lossy codec is cut out with a margin first, so that its grid lies anywhere.
+    margin = (
+        _DEGRADED_MARGIN
+        if degrade and all(n >= s + _DEGRADED_MARGIN for n, s in zip(image.shape, size, strict=False))
+        else 0
+    )
+    crop = _cut(image, (size[0] + margin, size[1] + margin), rng)
+    if margin:
+        if rng.random() < degrade:
+            crop = _degraded(np.ascontiguousarray(crop), rng)
+        crop = _cut(crop, size, rng)
     if augment:
         crop = crop[:: rng.choice((1, -1)), :: rng.choice((1, -1))]
         if size[0] == size[1] and rng.random() < 0.5:
             crop = crop.swapaxes(0, 1)
-        name = str(rng.choice(list(_COLOUR_ODDS), p=list(_COLOUR_ODDS.values())))
+    name = str(rng.choice(list(colours), p=list(colours.values()))) if len(colours) > 1 else next(iter(colours))
     samples = np.moveaxis(crop.astype(np.int32), -1, 0)
     if planes == 1:
         samples = samples[rng.integers(len(samples)) if augment else 0][None]
     else:
         samples = colour.forward(name, np.ascontiguousarray(samples))
+    samples = samples.copy()
     samples[0] -= 128
     return samples, 0
 
 
+def _cut(image: NDArray[Any], size: tuple[int, int], rng: np.random.Generator) -> NDArray[Any]:
+    y, x = (int(rng.integers(n - s + 1)) for n, s in zip(image.shape, size, strict=False))
+    return image[y : y + size[0], x : x + size[1]]
+
+
+def _degraded(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture as scanners leave it that store JPEG or JPEG 2000."""
+    import imagecodecs
+
+    if rng.random() < _JPEG_2000_ODDS:
+        encoded = imagecodecs.jpeg2k_encode(image, level=int(rng.integers(32, 46)), codecformat="j2k")
+        lossy: NDArray[np.uint8] = imagecodecs.jpeg2k_decode(encoded)
+    else:
+        subsampling = str(rng.choice(("444", "422", "420"))) if image.shape[2] == 3 else None
+        quality = int(rng.integers(30, 96))
+        lossy = imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(image, level=quality, subsampling=subsampling))
+    return lossy.reshape(image.shape)
+
+
 def _audio_crop(
-    sound: NDArray[Any], size: tuple[int, int], planes: int, rng: np.random.Generator, augment: bool = True
+    sound: NDArray[Any], size: tuple[int, int], rng: np.random.Generator, augment: bool = True
 ) -> tuple[NDArray[np.int32], int]:
     frames = size[1]
     start = int(rng.integers(sound.shape[0] - frames + 1))

@@ -23,6 +23,8 @@ from haarchive.pipeline.archive.keys import manifest_key
 from haarchive.pipeline.cli import app
 from haarchive.pipeline.cli.show import human_bytes
 from haarchive.pipeline.cli.tiles import parse_region, parse_span
+from haarchive.pipeline.jobs.durable.record import load_job
+from haarchive.pipeline.storage import open_store
 
 COMMAND = [sys.executable, "-c", "from haarchive.pipeline.cli import main; main()"]
 
@@ -116,6 +118,25 @@ def test_every_preset_can_be_asked_for(files: Path, picture: np.ndarray, tmp_pat
         assert json.loads(result.stdout)["preset"] == preset
 
 
+def test_another_codec_can_be_asked_for_and_is_shown(picture: np.ndarray, tmp_path: Path) -> None:
+    noisy = picture[:64, :64] + np.random.default_rng(0).integers(0, 9, (64, 64, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "raw.tif", noisy, photometric="rgb")
+    result = run("archive", tmp_path / "raw.tif", tmp_path / "a", "--codec", "idf", "--preset", "fast", "--json")
+    model = json.loads(result.stdout)["models"]["idf"]
+    shown = run("inspect", tmp_path / "a" / "raw.tif").stdout
+    assert "1 chunks for idf" in shown
+    assert f"model      idf: {model}" in shown
+    assert run("restore", tmp_path / "a", tmp_path / "out").exit_code == 0
+    assert (tmp_path / "out" / "raw.tif").read_bytes() == (tmp_path / "raw.tif").read_bytes()
+
+
+def test_a_submitted_job_is_written_down_with_its_codec(files: Path, tmp_path: Path) -> None:
+    command = ["submit", "--address", "127.0.0.1:9", "--job", "one", "--codec", "idf"]
+    result = run(*command, files / "notes.txt", tmp_path / "a")
+    assert "no Ray job server answers" in result.stderr
+    assert load_job(open_store(tmp_path / "a"), "one").config["codec"] == "idf"
+
+
 def test_pictures_that_lose_details_are_never_lossy_in_silence(picture: np.ndarray, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "raw.tif", picture)
     result = run("archive", tmp_path / "raw.tif", tmp_path / "a", "--drop-bands", 2, "--preset", "fast")
@@ -149,6 +170,8 @@ def test_a_missing_source_exits_with_1_and_names_it_while_others_are_archived(fi
         ["archive", "a", "b", "--local", "--ray"],
         ["archive", "a", "b", "--guarantee", "lossy"],
         ["archive", "a", "b", "--preset", "best"],
+        ["archive", "a", "b", "--codec", "wavelets"],
+        ["archive", "a", "b", "--codec", "idf", "--drop-bands", "1"],
         ["archive", "a", "b", "--drop-bands", "5"],
         ["archive", "a", "b", "--drop-bands", "1", "--guarantee", "file-exact"],
         ["archive", "a", "b", "--drop-bands", "1", "--guarantee", "sample-exact"],

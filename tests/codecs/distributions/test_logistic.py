@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from haarchive.codecs.distributions import PROBABILITY_ONE, LogisticTables, logistic_tables
+from haarchive.codecs.distributions import PROBABILITY_ONE, LogisticTables, fixed_point, logistic_tables
 from haarchive.codecs.distributions import logistic as module
 from haarchive.codecs.distributions.logistic import (
     PHASES,
@@ -100,6 +100,6 @@ def test_tables_are_built_once() -> None:
 
 
 def test_a_machine_that_builds_other_tables_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIXED_BITS", 24)
+    monkeypatch.setattr(fixed_point, "FIXED_BITS", 24)
     with pytest.raises(ModelError, match="came out as"):
         logistic_tables.__wrapped__()

@@ -20,8 +20,8 @@ from haarchive.codecs.haar.band_fit import Effort, fit_band
 from haarchive.codecs.haar.band_model import CONSTANT_LIMIT, SCALE_LIMIT, WEIGHT_LIMIT, BandModel, default_model
 from haarchive.codecs.haar.lifting import split
 from haarchive.codecs.haar.phases import NO_GRID, Grid
-from haarchive.codecs.haar.stream import OperationList, WordReader
 from haarchive.codecs.haar.taps import COARSEST, IMAGE_BANDS, BandSpec
+from haarchive.codecs.rans.stream import OperationList, WordReader
 
 Planes = NDArray[np.int32]
 Networks = tuple[Planes, Planes]

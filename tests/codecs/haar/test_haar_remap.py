@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.remap import SampleMap, find_map
-from haarchive.codecs.haar.stream import OperationList, WordReader
+from haarchive.codecs.rans.stream import OperationList, WordReader
 
 SAMPLES = arrays.arrays(
     np.int64,

@@ -40,8 +40,9 @@ def test_levels_end_where_chunks_no_longer_fit_together():
     assert len(levels(image((700, 700, 3), (700, 700, 3)))) == 1 + 3
 
 
-def test_only_haar_gives_further_levels():
-    assert len(levels(image((4000, 3000, 3), (512, 512, 3), codec="stored"))) == 1
+@pytest.mark.parametrize(("codec", "expected"), [("haar", 5), ("idf", 5), ("stored", 1), ("jpeg-xl-pixels", 1)])
+def test_only_flows_give_further_levels(codec, expected):
+    assert len(levels(image((4000, 3000, 3), (512, 512, 3), codec=codec))) == expected
 
 
 def test_the_padding_of_edge_tiles_belongs_to_no_level():

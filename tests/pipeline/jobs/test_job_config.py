@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from haarchive.codecs.errors import ConfigError
 from haarchive.configs import list_configs, resolve_config
 from haarchive.pipeline.config import ArchiveConfig, load_config
+from haarchive.pipeline.flows import FLOWS
 
 
 @pytest.mark.parametrize("name", list_configs("jobs"))
@@ -44,6 +45,9 @@ def test_overrides_replace_fields_and_none_leaves_them() -> None:
         ("shard_bytes: 3B", "shard_bytes"),
         ("guarantee: lossy", "guarantee"),
         ("preset: best", "preset"),
+        ("codec: jpeg-xl", "codec"),
+        ("{codec: idf, drop_bands: 2}", "drop_bands needs codec 'haar', not 'idf'"),
+        ("models: {wavelets: mine.safetensors}", "models.wavelets"),
         ("speed: 11", "speed"),
         ("actors: {min_size: 4, max_size: 2}", "actors: max_size 2 is below min_size 4"),
         ("device: abacus", "device"),
@@ -61,6 +65,11 @@ def test_a_bad_configuration_names_what_is_wrong(tmp_path: Path, text: str, name
 def test_an_unknown_profile_lists_those_there_are() -> None:
     with pytest.raises(ConfigError, match="gpu, local"):
         load_config("fast")
+
+
+def test_a_model_may_replace_that_of_any_flow() -> None:
+    config = ArchiveConfig.model_validate({"models": {name: f"{name}.safetensors" for name in FLOWS}})
+    assert set(config.models) == FLOWS
 
 
 def test_a_profile_is_a_file_of_the_package() -> None:

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from haarchive.codecs import Samples
 from haarchive.pipeline import archive, open_archive
@@ -64,6 +66,16 @@ def on_ray(folder: Path, ray_running: None) -> JobReport:
 def test_ray_writes_the_same_bytes_as_one_process(folder: Path, on_ray: JobReport) -> None:
     archive(folder / "in", folder / "local", config=CONFIG, engine="local")
     assert tree(folder / "ray") == tree(folder / "local")
+
+
+def test_another_codec_on_ray_writes_the_same_bytes_as_one_process(
+    picture: np.ndarray, tmp_path: Path, ray_running: None
+) -> None:
+    tifffile.imwrite(tmp_path / "raw.tif", picture[:96, :128], photometric="rgb")
+    for engine in ("ray", "local"):
+        (one,) = archive(tmp_path / "raw.tif", tmp_path / engine, codec="idf", preset="fast", engine=engine).sources
+        assert set(one.models) == {"idf"}, one.error
+    assert tree(tmp_path / "ray") == tree(tmp_path / "local")
 
 
 def test_workers_export_counters_for_prometheus(on_ray: JobReport) -> None:

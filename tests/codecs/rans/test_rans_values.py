@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from haarchive.codecs.distributions import PROBABILITY_BITS, logistic_tables
-from haarchive.codecs.haar.values import MAX_SCALE, MAX_VALUE_OPS, add_value, take_value
 from haarchive.codecs.rans.kernels import INITIAL_STATE, begin, encode_ops
+from haarchive.codecs.rans.values import MAX_SCALE, MAX_VALUE_OPS, add_value, take_value
 
 LOW, HIGH = -(1 << 31), (1 << 31) - 1
 INT32 = st.integers(LOW, HIGH) | st.integers(-300, 300) | st.sampled_from([LOW, HIGH])

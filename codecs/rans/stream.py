@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from haarchive.codecs.distributions import logistic_tables
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import BitstreamError
-from haarchive.codecs.haar.values import MAX_VALUE_OPS, add_value, take_value
 from haarchive.codecs.rans.kernels import INITIAL_STATE, add_bits, begin, encode_ops, take_bits
+from haarchive.codecs.rans.values import MAX_VALUE_OPS, add_value, take_value
 
 __all__ = ["OperationList", "WordReader"]
 

@@ -1,0 +1,1 @@
+"""The codec idf: Integer Discrete Flows, exact in integers."""

@@ -1,0 +1,327 @@
+"""The codec `idf` for pictures: an integer discrete flow, coded with its prior, exact in integers.
+
+::
+
+    samples (H, W, C) -> groups of planes -> a flow for each group
+    band 0:    header, last latents of all groups
+    band k:    what was factored out at one level, coarse to fine, of all groups
+
+After "Integer Discrete Flows and Lossless Compression" (Hoogeboom et al., 2019).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from haarchive.codecs.base import Bitstream, Codec, Samples
+from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
+from haarchive.codecs.haar import colour
+from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
+from haarchive.codecs.idf.factored import expect
+from haarchive.codecs.idf.header import DTYPES, MAX_PLANES, MAX_SIDE, IdfHeader
+from haarchive.codecs.idf.placed import Factored, PlacedFlow
+from haarchive.codecs.idf.shipped import load_flows, shipped_model
+from haarchive.codecs.idf.streams import ChunkReader, ChunkWriter, Coding
+from haarchive.codecs.planes import common_divisor, plane_groups
+
+__all__ = ["IdfCodec"]
+
+_BATCH_SAMPLES = {"cpu": 1 << 18, "cuda": 1 << 25}
+"""Samples that a flow is given at once: what stays in a CPU's cache, and what a GPU has memory for."""
+
+_LIMIT_BITS = 2 + 4
+"""Locations are bounded by the samples' range, two bits for details of colour differences, and 1/16."""
+
+
+class IdfCodec(Codec):
+    """Pictures ``(H, W, C)`` of uint8 or uint16 with any number of channels.
+
+    Parameters
+    ----------
+    flows : dict of str to PlacedFlow
+        ``p1`` for single planes; ``p3``, where there is one, for the first three.
+    model_digest : str
+    model : bytes
+        The model file, for archives to keep.
+    adaptive : bool
+        Whether the last couplings of pictures that are encoded adapt to them. Decoding reads it from the bitstream.
+    """
+
+    name: ClassVar[str] = "idf"
+
+    def __init__(self, flows: dict[str, PlacedFlow], model_digest: str, model: bytes, adaptive: bool = True) -> None:
+        self._flows = flows
+        self.model_digest = model_digest
+        self.model = model
+        self._adaptive = adaptive
+        self._device = flows["p1"].device
+        self._tag = bytes.fromhex(model_digest)[:2]
+
+    @classmethod
+    def load(
+        cls,
+        model: bytes | None = None,
+        *,
+        device: str = "cpu",
+        preset: Preset = DEFAULT_PRESET,
+        adaptive: bool | None = None,
+    ) -> IdfCodec:
+        """Make the codec from a model file, by default the one shipped for a preset.
+
+        Parameters
+        ----------
+        model : bytes, optional
+        device : str
+        preset : {'fast', 'balanced', 'max'}
+            'fast' has no adaptive couplings; 'max' the larger model.
+        adaptive : bool, optional
+            Instead of what the preset says.
+
+        Raises
+        ------
+        ModelError
+            If the file is malformed or of another codec, or the device is not exact.
+        """
+        data = shipped_model(cls.name, preset) if model is None else model
+        flows, digest = load_flows(cls.name, data, device)
+        return cls(flows, digest, data, preset != "fast" if adaptive is None else adaptive)
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        """Encode pictures; see `Codec.encode`."""
+        prepared = [self._prepare(chunk) for chunk in chunks]
+        result: dict[int, Bitstream] = {}
+        for batch in _batches([header for header, _ in prepared], self._device):
+            encoded = self._encode_batch(prepared[batch[0]][0], [prepared[n][1] for n in batch])
+            for n, bands in zip(batch, encoded, strict=True):
+                header, _ = prepared[n]
+                raw = (replace(header, raw=True).to_bytes() + _raw_bytes(chunks[n]),)
+                bands = (header.to_bytes() + self._tag + bands[0], *bands[1:])
+                result[n] = Bitstream(min(bands, raw, key=lambda bands: sum(map(len, bands))))
+        return [result[n] for n in range(len(chunks))]
+
+    def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        """Decode pictures, each halved `reduce` times; see `Codec.decode`."""
+        parsed = [IdfHeader.from_bytes(one.bands[0] if one.bands else b"") for one in bitstreams]
+        result: dict[int, Samples] = {}
+        coded = []
+        for n, (header, rest) in enumerate(parsed):
+            if header.raw or 0 in header.shape:
+                result[n] = _reduced(_from_raw(header, rest), reduce)
+            else:
+                coded.append(n)
+        for batch in _batches([parsed[n][0] for n in coded], self._device):
+            numbers = [coded[n] for n in batch]
+            headers = [parsed[n][0] for n in numbers]
+            readers = [self._reader(parsed[n][1], bitstreams[n].bands[1:], headers[0], reduce) for n in numbers]
+            planes = self._decode_batch(headers[0], [header.adaptive for header in headers], readers, reduce)
+            for n, header, x in zip(numbers, headers, planes, strict=True):
+                result[n] = self._samples(header, x, reduce)
+        return [result[n] for n in range(len(bitstreams))]
+
+    def _prepare(self, chunk: Samples) -> tuple[IdfHeader, NDArray[np.int32]]:
+        fits = chunk.ndim == 3 and max(chunk.shape[:2]) <= MAX_SIDE and chunk.shape[2] <= MAX_PLANES
+        if not fits or chunk.dtype not in DTYPES:
+            raise UnsupportedSamplesError(
+                f"idf takes (H, W, C) uint8 or uint16 up to {MAX_SIDE} a side with up to {MAX_PLANES} planes, "
+                f"not {chunk.shape} {chunk.dtype}"
+            )
+        planes = np.ascontiguousarray(np.moveaxis(chunk, 2, 0)).astype(np.int32)
+        divisor = common_divisor(planes)
+        if divisor > 1:
+            planes //= divisor
+        bits = max(8, int(planes.max(initial=0)).bit_length())
+        shape = (chunk.shape[0], chunk.shape[1], chunk.shape[2])
+        return IdfHeader(chunk.dtype, shape, bits, divisor, adaptive=self._adaptive), planes
+
+    def _units(self, planes: int) -> list[tuple[PlacedFlow, slice]]:
+        """The flows of a picture's planes: one for three together where the model has it, and for each of the rest."""
+        units = []
+        for group in plane_groups(planes):
+            together = self._flows.get(f"p{group.stop - group.start}")
+            parts = [group] if together else [slice(n, n + 1) for n in range(group.start, group.stop)]
+            units += [(together or self._flows["p1"], part) for part in parts]
+        return units
+
+    def _levels(self, planes: int) -> list[int]:
+        """The levels that factor something out, coarsest first: a band each."""
+        return sorted({level for placed, _ in self._units(planes) for level in placed.flow.factored}, reverse=True)
+
+    def _encode_batch(self, header: IdfHeader, chunks: Sequence[NDArray[np.int32]]) -> list[tuple[bytes, ...]]:
+        """Bands, but for the header, of chunks of one shape and number of bits."""
+        writers = [ChunkWriter(self._levels(header.shape[2])) for _ in chunks]
+        if 0 not in header.shape:
+            for placed, part in self._units(header.shape[2]):
+                self._encode_unit(placed, header, [chunk[part] for chunk in chunks], writers)
+        return [writer.bands() for writer in writers]
+
+    def _encode_unit(
+        self,
+        placed: PlacedFlow,
+        header: IdfHeader,
+        chunks: Sequence[NDArray[np.int32]],
+        writers: Sequence[ChunkWriter],
+    ) -> None:
+        """Encode planes that go through one flow."""
+        coding = _coding(placed, header, header.adaptive)
+        x = np.stack([_centred(chunk, placed.flow.colour, header.bits) for chunk in chunks])
+        *parts, last = placed.analyse(torch.from_numpy(x).to(self._device), header.shift)
+        ends = _to_numpy(last)
+        items = [
+            (of.step, of.level, _to_numpy(of.given), _to_numpy(of.parameters), _to_numpy(z))
+            for of, z in reversed(parts)
+        ]
+
+        def write(n: int) -> None:
+            of_chunk = [(step, level, given[n], out[n], z[n]) for step, level, given, out, z in items]
+            writers[n].add(coding, ends[n], placed.tables, of_chunk)
+
+        self._each(write, len(chunks))
+
+    def _reader(self, rest: memoryview, bands: Sequence[bytes], header: IdfHeader, reduce: int) -> ChunkReader:
+        tag, last = bytes(rest[: len(self._tag)]), rest[len(self._tag) :]
+        if tag != self._tag:
+            raise BitstreamError(
+                f"the idf bitstream needs another model than {(self.model_digest or '')[:12]}: its tag is {tag.hex()!r}"
+            )
+        levels = self._levels(header.shape[2])
+        if not 0 <= reduce <= len(levels):
+            raise BitstreamError(f"a chunk of {len(levels)} levels cannot be reduced {reduce} times")
+        if len(bands) < len(levels) - reduce:
+            raise BitstreamError(f"{len(bands) + 1} bands are too few for a chunk of {len(levels)} levels")
+        return ChunkReader(last, dict(zip(levels, bands[: len(levels) - reduce], strict=False)))
+
+    def _decode_batch(
+        self, header: IdfHeader, adaptive: Sequence[bool], readers: Sequence[ChunkReader], reduce: int
+    ) -> list[NDArray[np.int32]]:
+        """Planes of chunks of one shape and number of bits, each ``(C, H, W)``, at the resolution that flows give."""
+        outputs = [
+            self._decode_unit(placed, header, adaptive, readers, reduce) for placed, _ in self._units(header.shape[2])
+        ]
+        for reader in readers:
+            reader.finish()
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+    def _decode_unit(
+        self,
+        placed: PlacedFlow,
+        header: IdfHeader,
+        adaptive: Sequence[bool],
+        readers: Sequence[ChunkReader],
+        reduce: int,
+    ) -> list[NDArray[np.int32]]:
+        """Decode planes that went through one flow."""
+        height, width, planes = header.shape
+        codings = [_coding(placed, header, flag) for flag in adaptive]
+        last = np.zeros((len(readers), placed.flow.left, *placed.shapes(height, width)[-1]), np.int32)
+
+        def begin(n: int) -> None:
+            readers[n].last(codings[n], last[n], placed.tables)
+
+        def take(of: Factored) -> Tensor:
+            given, parameters = _to_numpy(of.given), _to_numpy(of.parameters)
+            z = np.zeros((len(readers), of.step.taken, *given.shape[2:]), np.int32)
+
+            def read(n: int) -> None:
+                if readers[n].has(of.level):
+                    readers[n].take(codings[n], of.step, of.level, given[n], parameters[n], z[n])
+                else:
+                    expect(of.step, parameters[n], header.shift, z[n])
+
+            self._each(read, len(readers))
+            return torch.from_numpy(z).to(self._device)
+
+        self._each(begin, len(readers))
+        stop = reduce if self._pyramid(planes) else 0
+        x = placed.synthesise(torch.from_numpy(last).to(self._device), height, width, header.shift, take, stop)
+        return [_uncentred(one, placed.flow.colour, header.bits) for one in _to_numpy(x)]
+
+    def _pyramid(self, planes: int) -> bool:
+        """Whether all flows of a picture leave a smaller picture after each of the same levels."""
+        flows = [placed.flow for placed, _ in self._units(planes)]
+        return all(flow.pyramid and flow.levels == flows[0].levels for flow in flows)
+
+    def _samples(self, header: IdfHeader, planes: NDArray[np.int32], reduce: int) -> Samples:
+        top = np.iinfo(header.dtype).max // header.divisor
+        if reduce == 0 and planes.size and (planes.min() < 0 or planes.max() > top):
+            raise BitstreamError("decoded samples leave their range: the bitstream is damaged")
+        samples = np.moveaxis(planes.clip(0, top) * header.divisor, 0, 2).astype(header.dtype)
+        done = reduce if self._pyramid(header.shape[2]) else 0
+        return _reduced(np.ascontiguousarray(samples), reduce - done)
+
+    def _each(self, task: Callable[[int], None], count: int) -> None:
+        """Run a task for each chunk: beside a GPU on all cores, else on this thread."""
+        if self._device.type == "cpu" or count == 1:
+            for n in range(count):
+                task(n)
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(task, range(count)))
+
+
+def _batches(headers: Sequence[IdfHeader], device: torch.device) -> list[list[int]]:
+    """Numbers of pictures of one shape and number of bits, no more together than a device should be given."""
+    alike: dict[tuple[tuple[int, int, int], int], list[int]] = defaultdict(list)
+    for n, header in enumerate(headers):
+        alike[header.shape, header.bits].append(n)
+    batches = []
+    for (shape, _), numbers in alike.items():
+        step = max(1, _BATCH_SAMPLES.get(device.type, _BATCH_SAMPLES["cpu"]) // max(1, shape[0] * shape[1] * 3))
+        batches += [numbers[at : at + step] for at in range(0, len(numbers), step)]
+    return batches
+
+
+def _coding(placed: PlacedFlow, header: IdfHeader, adaptive: bool) -> Coding:
+    return Coding(placed.flow.planes, header.shift, 1 << (header.bits + _LIMIT_BITS), adaptive)
+
+
+def _to_numpy(x: Tensor) -> NDArray[np.int32]:
+    array: NDArray[np.int32] = x.to(torch.int32).contiguous().cpu().numpy()
+    return array
+
+
+def _centred(planes: NDArray[np.int32], transform: str, bits: int) -> NDArray[np.int32]:
+    """Colour transform, then the first plane (of which the others are differences, or all) centred on zero."""
+    x = colour.forward(transform, planes).copy()
+    x[: 1 if transform != "none" else len(x)] -= 1 << (bits - 1)
+    return x
+
+
+def _uncentred(x: NDArray[np.int32], transform: str, bits: int) -> NDArray[np.int32]:
+    x = x.copy()
+    x[: 1 if transform != "none" else len(x)] += 1 << (bits - 1)
+    return colour.inverse(transform, x)
+
+
+def _raw_bytes(samples: Samples) -> bytes:
+    return np.ascontiguousarray(samples, samples.dtype.newbyteorder("<")).tobytes()
+
+
+def _from_raw(header: IdfHeader, data: memoryview) -> Samples:
+    if header.raw and len(data) != np.prod(header.shape, dtype=np.int64) * header.dtype.itemsize:
+        raise BitstreamError(f"{len(data)} bytes are not the {header.shape} raw samples that the header tells of")
+    if not header.raw:
+        return np.zeros(header.shape, header.dtype)
+    little = np.frombuffer(data, header.dtype.newbyteorder("<")).reshape(header.shape)
+    return little.astype(header.dtype)
+
+
+def _reduced(samples: Samples, times: int) -> Samples:
+    """Halve a picture: floors of the means of each four, sides rounded up, edges repeated."""
+    for _ in range(times):
+        down, across = samples.shape[0] % 2, samples.shape[1] % 2
+        if samples.size:
+            samples = np.pad(samples, ((0, down), (0, across), (0, 0)), mode="edge")
+        wide = samples.astype(np.uint32)
+        total = wide[0::2, 0::2] + wide[0::2, 1::2] + wide[1::2, 0::2] + wide[1::2, 1::2]
+        samples = (total >> 2).astype(samples.dtype)
+    return samples

@@ -1,0 +1,109 @@
+"""What the bitstream of a picture begins with: some ten bytes, because small patches are coded each for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from haarchive.codecs.errors import BitstreamError
+
+__all__ = ["DTYPES", "MAX_PLANES", "MAX_SIDE", "IdfHeader"]
+
+DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+"""By their number in the header."""
+
+MAX_SIDE = 1 << 16
+"""The most rows, and the most columns."""
+
+MAX_PLANES = (1 << 16) - 1
+
+_VERSION = 1
+_RAW, _ADAPTIVE, _WIDE = 1, 2, 4
+_MAX_NUMBER = 1 << 32
+
+
+@dataclass(frozen=True)
+class IdfHeader:
+    """What a decoder must know of a whole picture.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+    shape : tuple of int
+        Height, width and planes.
+    bits : int
+        Of a sample, after division.
+    divisor : int
+        By which all samples were divided.
+    raw : bool
+        The paper's escape bit (section 3.3): the samples follow as they are.
+    adaptive : bool
+        Whether the last couplings adapt to the picture (`haarchive.codecs.idf.adaptive`).
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, int, int]
+    bits: int = 8
+    divisor: int = 1
+    raw: bool = False
+    adaptive: bool = False
+
+    @property
+    def shift(self) -> int:
+        """Amplitude shift: what networks know are 8-bit pictures."""
+        return max(0, self.bits - 8)
+
+    def to_bytes(self) -> bytes:
+        """Version and flags, bits, then divisor, height, width and planes as variable-length numbers."""
+        flags = _RAW * self.raw + _ADAPTIVE * self.adaptive + _WIDE * DTYPES.index(self.dtype)
+        height, width, planes = self.shape
+        numbers = b"".join(_to_varint(n) for n in (self.divisor, height, width, planes))
+        return bytes([_VERSION << 4 | flags, self.bits]) + numbers
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> tuple[IdfHeader, memoryview]:
+        """Read what `to_bytes` made; returns the header and what follows it.
+
+        Raises
+        ------
+        BitstreamError
+            If it is damaged, or of another version.
+        """
+        rest = memoryview(data)
+        if len(rest) < 2:
+            raise BitstreamError("an idf bitstream begins with a header: this one is too short")
+        version, flags, bits = rest[0] >> 4, rest[0] & 15, rest[1]
+        if version != _VERSION:
+            raise BitstreamError(f"idf bitstream version {version} is not {_VERSION}: update haarchive")
+        rest = rest[2:]
+        numbers = []
+        for _ in range(4):
+            number, rest = _from_varint(rest)
+            numbers.append(number)
+        divisor, height, width, planes = numbers
+        dtype = DTYPES[bool(flags & _WIDE)]
+        header = cls(dtype, (height, width, planes), bits, divisor, bool(flags & _RAW), bool(flags & _ADAPTIVE))
+        sane = max(height, width) <= MAX_SIDE and planes <= MAX_PLANES and 8 <= bits <= max(8, 8 * dtype.itemsize)
+        if not sane or flags & 8 or not 1 <= divisor <= np.iinfo(dtype).max:
+            raise BitstreamError("the header of an idf bitstream is damaged")
+        return header, rest
+
+
+def _to_varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; the top bit says that more follow (LEB128)."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _from_varint(data: memoryview) -> tuple[int, memoryview]:
+    number = 0
+    for n, byte in enumerate(data[:5]):
+        number |= (byte & 127) << (7 * n)
+        if byte < 128:
+            return min(number, _MAX_NUMBER), data[n + 1 :]
+    raise BitstreamError("the header of an idf bitstream is damaged: a number does not end")

@@ -1,0 +1,144 @@
+"""The rANS streams of one chunk: one for the last latents, one for each level that factors something out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haarchive.codecs.distributions import CdfTables
+from haarchive.codecs.idf.entropy import code_mixture
+from haarchive.codecs.idf.factored import LevelCoder
+from haarchive.codecs.idf.steps import FactorOut
+from haarchive.codecs.rans.stream import OperationList, WordReader
+
+__all__ = ["ChunkReader", "ChunkWriter", "Coding"]
+
+
+class Coding:
+    """How the latents of a chunk are coded.
+
+    Parameters
+    ----------
+    planes : int
+        Of the flow.
+    shift : int
+        Amplitude shift.
+    limit : int
+        Bound of adaptive corrections, in 1/16.
+    adaptive : bool
+    """
+
+    def __init__(self, planes: int, shift: int, limit: int, adaptive: bool) -> None:
+        self.planes, self.shift, self.limit, self.adaptive = planes, shift, limit, adaptive
+
+    def level(self, level: int, stream: OperationList | WordReader) -> LevelCoder:
+        """A coder of one level."""
+        return LevelCoder(level, self.planes, self.shift, self.limit, self.adaptive, stream)
+
+
+class ChunkWriter:
+    """Writes a chunk, one group of planes after the other.
+
+    Parameters
+    ----------
+    levels : sequence of int
+        That factor something out, coarsest first.
+    """
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        self._last = OperationList()
+        self._levels = {level: OperationList() for level in levels}
+        self._zero = dict.fromkeys(levels, True)
+
+    def add(
+        self,
+        coding: Coding,
+        last: NDArray[np.int32],
+        tables: CdfTables,
+        parts: Sequence[tuple[FactorOut, int, NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]],
+    ) -> None:
+        """Append a group.
+
+        Parameters
+        ----------
+        coding : Coding
+        last : ndarray, shape (C, H, W), int32
+            The last latents.
+        tables : CdfTables
+            Theirs.
+        parts : sequence of (step, level, given, parameters, latents)
+            In decoding order.
+        """
+        code_mixture(last, tables, coding.shift, self._last)
+        coders: dict[int, LevelCoder] = {}
+        for step, level, given, parameters, z in parts:
+            if level not in coders:
+                coders[level] = coding.level(level, self._levels[level])
+            coders[level].code(step, given, parameters, z)
+            self._zero[level] = self._zero[level] and not z.any()
+
+    def bands(self) -> tuple[bytes, ...]:
+        """The bitstream's bands but for the header; of a level whose latents are all zero an empty one."""
+        levels = [b"" if self._zero[level] else ops.to_bytes() for level, ops in self._levels.items()]
+        return (self._last.to_bytes(), *levels)
+
+
+class ChunkReader:
+    """Reads what a `ChunkWriter` wrote.
+
+    Parameters
+    ----------
+    last : bytes-like
+        Band 0 behind the header.
+    levels : dict of int to bytes
+        Content of each level's band, as far as there are any.
+    """
+
+    def __init__(self, last: bytes | memoryview, levels: dict[int, bytes]) -> None:
+        self._last = WordReader(last)
+        self._levels = {level: WordReader(data) if data else None for level, data in levels.items()}
+        self._coders: dict[int, LevelCoder] = {}
+
+    def last(self, coding: Coding, z: NDArray[np.int32], tables: CdfTables) -> None:
+        """Read the last latents of the next group into `z`."""
+        self._coders = {}
+        code_mixture(z, tables, coding.shift, self._last)
+
+    def take(
+        self,
+        coding: Coding,
+        step: FactorOut,
+        level: int,
+        given: NDArray[np.int32],
+        parameters: NDArray[np.int32],
+        z: NDArray[np.int32],
+    ) -> None:
+        """Read the latents of the group's next factor-out into `z`, which is zero.
+
+        Raises
+        ------
+        BitstreamError
+            If the stream ends too early.
+        """
+        if (reader := self._levels[level]) is not None:
+            if level not in self._coders:
+                self._coders[level] = coding.level(level, reader)
+            self._coders[level].code(step, given, parameters, z)
+
+    def has(self, level: int) -> bool:
+        """Whether the level's band was given."""
+        return level in self._levels
+
+    def finish(self) -> None:
+        """Check that all streams ended where they should.
+
+        Raises
+        ------
+        BitstreamError
+        """
+        self._last.finish()
+        for reader in self._levels.values():
+            if reader is not None:
+                reader.finish()
