@@ -12,6 +12,7 @@ __all__ = ["Point", "scatter"]
 _WIDTH, _HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 110, 20, 60
 _LINE = 14
+_ROWS = 25
 _STYLE = """
 text { font: 13px sans-serif; fill: #222 }
 .axis { stroke: #222; fill: none }
@@ -26,15 +27,19 @@ text.preset { font-weight: bold }
 
 @dataclass(frozen=True)
 class Point:
-    """A point, its name and its kind: 'peer', 'preset' or 'part'. Parts have no label; presets are joined by a line."""
+    """A point, its name and its kind: 'peer', 'preset' or 'part'.
+
+    Parts have no label; presets of the same `line` are joined by one.
+    """
 
     x: float
     y: float
     name: str
     kind: str
+    line: str = ""
 
 
-def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
+def scatter(points: Sequence[Point], x_title: str, y_title: str, x_unit: str = "MB/s") -> str:
     """Draw points over a logarithmic x axis.
 
     Returns
@@ -43,7 +48,11 @@ def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
         An SVG document; the same for the same numbers.
     """
     low, high = _down(min(p.x for p in points)), _up(max(p.x for p in points))
-    bottom, top = math.floor(20 * min(p.y for p in points)) / 20, math.ceil(20 * max(p.y for p in points)) / 20
+    least, most = min(p.y for p in points), max(p.y for p in points)
+    step = next(step for step in (0.05, 0.1, 0.2, 0.5, 1, 2, 5) if most - least < _ROWS * step)
+    first = math.floor(least / step)
+    last = max(math.ceil(most / step), first + 1)
+    bottom, top = first * step, last * step
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = math.log(x / low) / math.log(high / low)
@@ -61,10 +70,10 @@ def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
         left, foot = place(x, bottom)
         lines.append(f'<path class="grid" d="M{left:.1f} {_TOP}V{foot:.1f}"/>')
         lines.append(f'<text x="{left:.1f}" y="{foot + 18:.1f}" text-anchor="middle">{x:g}</text>')
-    for n in range(round((top - bottom) * 20) + 1):
-        left, height = place(low, bottom + n / 20)
+    for n in range(first, last + 1):
+        left, height = place(low, n * step)
         lines.append(f'<path class="grid" d="M{left:.1f} {height:.1f}H{_WIDTH - _RIGHT}"/>')
-        lines.append(f'<text x="{left - 8:.1f}" y="{height + 4:.1f}" text-anchor="end">{bottom + n / 20:.2f}</text>')
+        lines.append(f'<text x="{left - 8:.1f}" y="{height + 4:.1f}" text-anchor="end">{n * step:.2f}</text>')
     lines.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}"/>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     lines.append(f'<text x="{middle}" y="{_HEIGHT - 18}" text-anchor="middle">{escape(x_title)}</text>')
@@ -72,12 +81,13 @@ def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
         f'<text x="20" y="{_HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 20 {_HEIGHT / 2})">'
         f"{escape(y_title)}</text>"
     )
-    presets = [place(p.x, p.y) for p in sorted(points, key=lambda p: p.x) if p.kind == "preset"]
-    lines.append(f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in presets)}"/>')
+    for line in dict.fromkeys(p.line for p in points):
+        presets = [place(p.x, p.y) for p in sorted(points, key=lambda p: p.x) if (p.kind, p.line) == ("preset", line)]
+        lines.append(f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in presets)}"/>')
     for point in sorted(points, key=lambda p: ("part", "peer", "preset").index(p.kind)):
         x, y = place(point.x, point.y)
         radius = 3 if point.kind == "part" else 5
-        title = f"{point.name}: {point.y:.3f}, {point.x:.2f} MB/s"
+        title = f"{point.name}: {point.y:.3f}, {point.x:.2f} {x_unit}"
         circle = f'<circle class="{point.kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">'
         lines.append(f"{circle}<title>{escape(title)}</title></circle>")
     labels: list[tuple[float, float, float]] = []

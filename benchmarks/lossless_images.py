@@ -1,8 +1,8 @@
 """How lossless image codecs do on histology: ``python benchmarks/lossless_images.py --data DIR``.
 
-Ours is measured as the archive uses it, by each preset (or some: ``--preset NAME ...``): every chunk of the archive's
-grid for itself, real bitstreams, checksums and index not counted. The peers get the whole picture at once, and one
-thread as we do.
+Ours is measured as the archive uses it: every chunk of the archive's grid for itself, real bitstreams, checksums and
+index not counted; the codec haar by each preset (or some: ``--preset NAME ...``), the codec idf by `fast` and `max`
+(or others: ``--idf NAME ...``, or none: ``--idf``). The peers get the whole picture at once, and one thread as we do.
 
 The sets are raw-like (glas, breakhis: no traces of lossy compression) or lossy-derived (monuseg: made from
 JPEG and JPEG 2000 slides) and never averaged together: a codec can profit from such traces.
@@ -39,8 +39,8 @@ from _common import (
 )
 from numpy.typing import NDArray
 
-from haarchive.codecs import Bitstream, get_codec
-from haarchive.codecs.haar.presets import DEFAULT_PRESET, PRESETS, Preset
+from haarchive.codecs import Bitstream, Codec, get_codec
+from haarchive.codecs.haar.presets import PRESETS, Preset
 from haarchive.pipeline.sources.grid import image_chunk
 
 GROUPS = {"raw-like, mean": ("glas", "breakhis"), "lossy-derived, mean": ("monuseg",)}
@@ -64,9 +64,13 @@ COLUMNS = (
 def main() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--preset", nargs="+", choices=PRESETS, default=list(PRESETS), help="default: all")
+    parser.add_argument(
+        "--idf", nargs="*", choices=PRESETS, default=["fast", "max"], help="presets of the codec idf; default: fast max"
+    )
     chosen = options(__doc__, SETS, parents=[parser])
     on_one_thread()
-    measurements = measure(find_pictures(chosen), read, [*map(ours, chosen.preset), *peers()], warm_up())
+    contenders = [ours("haar", preset) for preset in chosen.preset] + [ours("idf", preset) for preset in chosen.idf]
+    measurements = measure(find_pictures(chosen), read, [*contenders, *peers()], warm_up())
     rows = summarise(measurements, REFERENCES, GROUPS)
     print_columns(rows, COLUMNS)
     if chosen.json:
@@ -88,9 +92,15 @@ def read(name: str, path: Path) -> Item:
     return Item(name, path.name, image, image.nbytes)
 
 
-def ours(preset: Preset) -> Contender:
-    encode = partial(encode_chunks, preset=preset)
-    return Contender(f"haarchive {preset}", encode, decode_chunks, lambda bits: sum(b.nbytes for b in bits))
+def ours(name: str, preset: Preset) -> Contender:
+    """A preset of one of our codecs; those of haar, the default, go by their own name."""
+    codec = get_codec(name, preset=preset)
+    return Contender(
+        f"haarchive {preset}" if name == "haar" else f"haarchive {name} {preset}",
+        partial(encode_chunks, codec),
+        partial(decode_chunks, codec),
+        lambda bits: sum(b.nbytes for b in bits),
+    )
 
 
 def peers() -> list[Contender]:
@@ -121,13 +131,11 @@ def peers() -> list[Contender]:
     ]
 
 
-def encode_chunks(item: Item, preset: Preset = DEFAULT_PRESET) -> list[Bitstream]:
-    codec = get_codec("haar", preset=preset)
+def encode_chunks(codec: Codec, item: Item) -> list[Bitstream]:
     return [codec.encode([item.samples[region]])[0] for region in _regions(item.samples.shape)]
 
 
-def decode_chunks(bitstreams: list[Bitstream], item: Item) -> NDArray[Any]:
-    codec = get_codec("haar")
+def decode_chunks(codec: Codec, bitstreams: list[Bitstream], item: Item) -> NDArray[Any]:
     out = np.empty_like(item.samples)
     for region, bitstream in zip(_regions(out.shape), bitstreams, strict=True):
         out[region] = codec.decode([bitstream])[0]

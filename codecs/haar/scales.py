@@ -25,6 +25,7 @@ __all__ = [
     "ScaleTables",
     "gradient_row",
     "half_octaves",
+    "log64",
     "scale_tables",
 ]
 
@@ -76,6 +77,22 @@ def half_octaves(value, log):  # type: ignore[no-untyped-def]
         value >>= 4
         steps += 8
     return np.int64(log[value]) + steps
+
+
+@kernel
+def log64(value, fine):  # type: ignore[no-untyped-def]
+    """``64 * log2(value)`` for value >= 1, by table, rounded down."""
+    octaves = 10
+    while value >= 1 << 19:
+        value >>= 8
+        octaves += 8
+    while value >= 2048:
+        value >>= 1
+        octaves += 1
+    while value < 1024:
+        value <<= 1
+        octaves -= 1
+    return (octaves << 6) + np.int64(fine[value - 1024])
 
 
 @kernel

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from haarchive.codecs.distributions.jit import kernel
-from haarchive.codecs.haar.scales import gradient_row, half_octaves
+from haarchive.codecs.haar.scales import gradient_row, half_octaves, log64
 from haarchive.codecs.rans.values import MAX_SCALE, add_value, take_value
 
 __all__ = ["CASCADE", "SOUND_MARGIN", "add_known_sound", "code_sound"]
@@ -71,22 +71,6 @@ def _learn(history, t, order, weights, error, energy, rate):  # type: ignore[no-
     for k in range(order):
         weight = weights[k] + ((step * history[t - order + k] + (1 << 11)) >> 12)
         weights[k] = min(max(weight, -_WEIGHT_LIMIT), _WEIGHT_LIMIT)
-
-
-@kernel
-def _log64(value, fine):  # type: ignore[no-untyped-def]
-    """``64 * log2(value)`` for value >= 1, by table, rounded down."""
-    octaves = 10
-    while value >= 1 << 19:
-        value >>= 8
-        octaves += 8
-    while value >= 2048:
-        value >>= 1
-        octaves += 1
-    while value < 1024:
-        value <<= 1
-        octaves -= 1
-    return (octaves << 6) + np.int64(fine[value - 1024])
 
 
 @kernel
@@ -156,7 +140,7 @@ def code_sound(  # type: ignore[no-untyped-def]
         near = min(max(half_octaves(fast >> 5, log) - 4, 0), _CLASSES - 1)
         far = min(max(half_octaves(slow >> 5, log) - 4, 0), _CLASSES - 1)
         mean = (13 * fast + 11 * medium + 8 * slow) >> 5
-        base = _log64(mean + 256, fine) - (12 << 6) - 30
+        base = log64(mean + 256, fine) - (12 << 6) - 30
         opinion = np.int64(prior[t]) + (shift << 6) - base
         klass = min(max((opinion >> 4) + 16, 0), _PRIORS - 1)
         octaves = base + ((by_energy[near, far] + by_prior[klass, near]) >> 10)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.distributions import logistic_tables
 from haarchive.codecs.distributions.jit import kernel
-from haarchive.codecs.haar.scales import gradient_row, half_octaves, scale_tables
+from haarchive.codecs.haar.scales import gradient_row, half_octaves, log64, scale_tables
 from haarchive.codecs.haar.sound_cascade import (
     INPUT_LIMIT,
     bound_weights,
@@ -131,22 +131,6 @@ def code_channels(
 @lru_cache(maxsize=1)
 def _inverse_roots() -> NDArray[np.int64]:
     return inverse_root_table()
-
-
-@kernel
-def _log64(value, fine):  # type: ignore[no-untyped-def]
-    """``64 * log2(value)`` for value >= 1, by table, rounded down."""
-    octaves = 10
-    while value >= 1 << 19:
-        value >>= 8
-        octaves += 8
-    while value >= 2048:
-        value >>= 1
-        octaves += 1
-    while value < 1024:
-        value <<= 1
-        octaves -= 1
-    return (octaves << 6) + np.int64(fine[value - 1024])
 
 
 @kernel
@@ -272,7 +256,7 @@ def _code(  # type: ignore[no-untyped-def]
             near = min(max(half_octaves(fast[c] >> 5, log) - 4, 0), _CLASSES - 1)
             far = min(max(half_octaves(slow[c] >> 5, log) - 4, 0), _CLASSES - 1)
             mean = (13 * fast[c] + 11 * medium[c] + 8 * slow[c]) >> 5
-            octaves = _log64(mean + 256, fine) - (12 << 6) - 30 + (np.int64(table[c, near, far]) >> 10)
+            octaves = log64(mean + 256, fine) - (12 << 6) - 30 + (np.int64(table[c, near, far]) >> 10)
             scale = min(max(((octaves + 4) >> 3) + 40, 0), MAX_SCALE)
             if decoding:
                 value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)
@@ -326,19 +310,19 @@ def _code(  # type: ignore[no-untyped-def]
                     agreed[c, s] -= agreed[c, s] >> _TRUST_DECAY
                     said_squared[c, s] -= said_squared[c, s] >> _TRUST_DECAY
                     trust[c, s] = min(max((agreed[c, s] << 8) // max(said_squared[c, s], 1), 0), 256)
-            hardness = _log64(1 + squares // (block * channels), fine)
+            hardness = log64(1 + squares // (block * channels), fine)
             squares = np.int64(0)
             add_block(x, here + 1 - block, here + 1, order, hardness, decay, sums, total, past)
-            solve(channels, order, total, matrix, factor, inverse, exponent, solution, roots, weights)
+            solve(channels, 0, order, total, matrix, factor, inverse, exponent, solution, roots, weights)
             if second_order:
-                hardness = _log64(1 + second_squares // (block * channels), fine)
+                hardness = log64(1 + second_squares // (block * channels), fine)
                 second_squares = np.int64(0)
                 add_block(
                     x, here + 1 - block, here + 1, second_order, hardness, second_decay,
                     second_sums, second_total, second_past,
                 )  # fmt: skip
                 solve(
-                    channels, second_order, second_total, second_matrix, second_factor,
+                    channels, 0, second_order, second_total, second_matrix, second_factor,
                     inverse, exponent, solution, roots, second_weights,
                 )  # fmt: skip
     return n, state, pos

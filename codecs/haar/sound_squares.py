@@ -216,25 +216,25 @@ def _normalise(channels, order, total, matrix, sizes):  # type: ignore[no-untype
 
 
 @kernel
-def solve(channels, order, total, matrix, factor, inverse, exponent, solution, roots, weights):  # type: ignore[no-untyped-def]
-    """Weights of all channels from the decayed sums.
+def solve(channels, begin, order, total, matrix, factor, inverse, exponent, solution, roots, weights):  # type: ignore[no-untyped-def]
+    """Weights of the channels from `begin` on from the decayed sums.
 
     Parameters
     ----------
-    channels, order : int
+    channels, begin, order : int
     total : (v, v) int64
     matrix : (v, v) int64
         Scratch; so are factor (v, v) int32, inverse and exponent (v,) int64, solution (v,) int32.
     roots : (192,) int64
         `inverse_root_table`.
     weights : (C, C, order + 1) int32
-        Filled: of the target's channel, the other channel, and the time, the latest last. The latest is used only where
-        the other channel comes before the target's.
+        Filled from `begin` on: of the target's channel, the other channel, and the time, the latest last. The latest is
+        used only where the other channel comes before the target's.
     """
     lags = order + 1
     known = channels * order
     v = known + channels
-    sizes = np.zeros(2, np.int64)
+    sizes = np.zeros(channels, np.int64)
     _normalise(channels, order, total, matrix, sizes)
     for panel in range(0, v - 1, 4):
         last = min(panel + 4, v - 1)
@@ -272,7 +272,7 @@ def solve(channels, order, total, matrix, factor, inverse, exponent, solution, r
                     target[j] -= (
                         u0 * np.int64(c0[j]) + u1 * np.int64(c1[j]) + u2 * np.int64(c2[j]) + u3 * np.int64(c3[j])
                     )
-    for c in range(channels):
+    for c in range(begin, channels):
         goal = known + c
         for i in range(goal - 1, -1, -1):
             row = factor[i, i + 1 : goal]

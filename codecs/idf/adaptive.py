@@ -5,11 +5,11 @@ integer discrete coupling of the paper (section 3.1) with a translation that als
 sample by sample, so that encoder and decoder learn the same and nothing is sent.
 
 Location: *experts* correct the network's. Each is a linear predictor of what is left by the expert that it builds on,
-from errors around the sample (causal ones of its own channel; of channels done before, on all sides) and from slopes
-of the band below; one set of weights for the channel, or one for each phase of a periodic grid, since JPEG's blocks and
-subsampled chroma make phases differ. Weights are least squares: normal equations of all samples so far, each divided by
-its scale, with a ridge; one Gauss-Seidel sweep a row moves the weights towards their solution. The experts'
-predictions are blended by the inverse squares of their errors nearby.
+from features around the sample: errors (causal ones of its own channel; of channels done before, on all sides), and
+samples of the bands that are known. It has one set of weights for the channel, or one for each phase of a periodic
+grid, since JPEG's blocks and subsampled chroma make phases differ. Weights are least squares: normal equations of all
+samples so far, each divided by its scale, with a ridge; one Gauss-Seidel sweep a row moves the weights towards their
+solution. The experts' predictions are blended by the inverse squares of their errors nearby.
 
 Scale: corrections to the network's log-scale, from tables by the errors nearby (in the channel; in each channel done
 before) and the scale predicted, and by phase; each sample moves its entries by the gradient of its own code length.
@@ -37,8 +37,8 @@ PERIOD = 8
 _WEIGHT_BITS = 16
 _WEIGHT_LIMIT = 1 << 18
 _DIAGONAL_BITS = 30
-_SIGNIFICANT = 2047
-"""Features are clamped to eight scales: outliers must not decide."""
+_SIGNIFICANT = (1 << 15) - 1
+"""Features are clamped to 128 scales."""
 _LEVELS, _NEARS = 48, 32
 _LARGEST = 1 << 30
 _ERROR_LIMIT = 4095
@@ -49,13 +49,13 @@ _PHASE_STEP = np.array([max(7 * (1 << 17) // (10 * (2 * n + 41)), (1 << 16) // 2
 
 
 @kernel
-def _solve(gram, moment, weights, count):  # type: ignore[no-untyped-def]
-    """One Gauss-Seidel sweep of ``gram w = moment``; the upper triangle of `gram` counts."""
+def _solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
+    """One Gauss-Seidel sweep of ``(gram + ridge I) w = moment``; the upper triangle of `gram` counts."""
     top = np.int64(1)
     for k in range(count):
         top = max(top, gram[k, k])
     shift = 0
-    while top >> shift >= 1 << _DIAGONAL_BITS:
+    while (top + ridge) >> shift >= 1 << _DIAGONAL_BITS:
         shift += 1
     for k in range(count):
         total = (moment[k] >> shift) << _WEIGHT_BITS
@@ -63,8 +63,20 @@ def _solve(gram, moment, weights, count):  # type: ignore[no-untyped-def]
             total -= (gram[j, k] >> shift) * weights[j]
         for j in range(k + 1, count):
             total -= (gram[k, j] >> shift) * weights[j]
-        weight = total // max(gram[k, k] >> shift, 1)
+        weight = total // max((gram[k, k] + ridge) >> shift, 1)
         weights[k] = min(max(weight, -_WEIGHT_LIMIT), _WEIGHT_LIMIT)
+
+
+@kernel
+def _accumulate(gram, features):  # type: ignore[no-untyped-def]
+    """Add the outer product of features to the upper triangle of `gram`."""
+    count = features.size
+    for k in range(count):
+        feature = np.int64(features[k])
+        row = gram[k, k:]
+        rest = features[k:]
+        for m in range(rest.size):
+            row[m] += feature * np.int64(rest[m])
 
 
 @kernel
@@ -86,6 +98,18 @@ def _around(error, at, stride):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _missed(missed, at, stride):  # type: ignore[no-untyped-def]
+    """Sixteen times the weighted mean of how far an expert missed fourteen causal neighbours."""
+    above, over = at - stride, at - 2 * stride
+    return (
+        2 * (np.int64(missed[at - 1]) + missed[above]) + missed[above - 1] + missed[above + 1]
+        + missed[at - 2] + missed[over] + missed[above - 2] + missed[above + 2]
+        + missed[over - 1] + missed[over + 1] + missed[over - 2] + missed[over + 2]
+        + missed[at - 3] + missed[above - 2 * stride]
+    )  # fmt: skip
+
+
+@kernel
 def _normalised(value, octave):  # type: ignore[no-untyped-def]
     """A quantity in 1/16 sample in units of 1/256 of the scale ``2**octave``, clamped."""
     scaled = value << (4 - octave) if octave <= 4 else value >> (octave - 4)
@@ -94,7 +118,7 @@ def _normalised(value, octave):  # type: ignore[no-untyped-def]
 
 @kernel
 def adapt_channel(  # type: ignore[no-untyped-def]
-    z, location, octaves, stack, stride, own, nears, near_planes, plus, minus, counts, periods, parents, ridges,
+    z, location, octaves, stack, stride, own, raw, nears, plus, minus, counts, phased, parents, ridges, period,
     shift, limit, gradient, cdf, offset, low, size, first, decoding, start, freq, n, state, words, pos,
 ):  # fmt: skip
     """Code or decode one channel of a factor-out.
@@ -108,22 +132,21 @@ def adapt_channel(  # type: ignore[no-untyped-def]
     octaves : (H, W) int32
         The network's log-scales, in 1/64 octave.
     stack : (S * (H + 6) * stride,) int32
-        Planes that features look at, in 1/16 sample, end to end, each padded by `MARGIN`; the last but one is this
-        channel's errors, filled here, and the last is zero.
+        Planes that features look at, in 1/16 sample, end to end, each padded by `MARGIN`.
     stride : int
         Of the planes' rows: W + 6.
-    own : int
-        Where this channel's errors begin in `stack`.
-    nears : int
-        How many of `near_planes` there are.
-    near_planes : (>= nears,) int64
+    own, raw : int
+        Where this channel's errors and samples begin in `stack`; zeros, filled here. A negative `raw` is not filled.
+    nears : (T,) int64
         Where errors of channels done before begin in `stack`.
     plus, minus : (K,) int64
         Each feature is the difference of two samples of `stack`, at these distances from the sample's own place in
         the first plane.
-    counts, periods, parents, ridges : (E,) int64
-        Of each expert: how many of the features it sees (the first ones), the period of its classes, the expert that
-        it builds on (-1: the network), and the ridge.
+    counts, phased, parents, ridges : (E,) int64
+        Of each expert: how many of the features it sees (the first ones), whether it has weights for each phase, the
+        expert that it builds on (-1: the network), and the ridge.
+    period : int
+        Phases of rows, and of columns.
     shift : int
         Amplitude shift.
     limit : int
@@ -142,75 +165,63 @@ def adapt_channel(  # type: ignore[no-untyped-def]
     """
     height, width = z.shape
     experts, features = counts.size, plus.size
-    rows = height + 2 * MARGIN
-    classes = np.int64(0)
-    bases = np.empty(experts, np.int64)
-    for e in range(experts):
-        bases[e] = classes
-        classes += periods[e] * periods[e]
-    gram = np.zeros((classes, features, features), np.int64)
-    moment = np.zeros((classes, features), np.int64)
-    weights = np.zeros((classes, features), np.int64)
-    for e in range(experts):
-        for c in range(bases[e], bases[e] + periods[e] * periods[e]):
-            for k in range(features):
-                gram[c, k, k] = ridges[e]
-    raw = np.empty(features, np.int64)
-    scaled = np.empty(features, np.int64)
+    area = (height + 2 * MARGIN) * stride
+    # All experts share the features, so that one sum of outer products serves all: of all samples, of each phase, and
+    # of the row at hand by its phases.
+    gram = np.zeros((features, features), np.int64)
+    by_class = np.zeros((period * period, features, features), np.int64)
+    of_row = np.zeros((period, features, features), np.int64)
+    moment = np.zeros((experts, period * period, features), np.int64)
+    weights = np.zeros((experts, period * period, features), np.int64)
+    values = np.empty(features, np.int64)
+    scaled = np.empty(features, np.int32)
     guess = np.zeros(experts + 1, np.int64)
-    missed = np.zeros((experts + 1, rows * stride), np.int32)
+    missed = np.zeros((experts + 1, area), np.int32)
     usual = np.zeros(experts + 1, np.int64)
-    by_near = np.zeros((nears + 1, _NEARS, _LEVELS), np.int32)
-    seen_near = np.zeros((nears + 1, _NEARS, _LEVELS), np.uint8)
+    by_near = np.zeros((nears.size + 1, _NEARS, _LEVELS), np.int32)
+    seen_near = np.zeros((nears.size + 1, _NEARS, _LEVELS), np.uint8)
     by_phase = np.zeros((PERIOD, PERIOD), np.int32)
     seen_phase = np.zeros((PERIOD, PERIOD), np.uint8)
-    cells = np.empty(nears + 1, np.int64)
+    cells = np.empty(nears.size + 1, np.int64)
     real = np.empty(1, np.float32)
     whole = real.view(np.int32)
     floor = np.int64(NEAR_FLOOR) << shift
-    errors = stack[own : own + rows * stride]
+    errors = stack[own : own + area]
     for i in range(height):
+        row_phase = (i % period) * period
         if i:
             for e in range(experts):
-                for q in range(periods[e]):
-                    c = bases[e] + (i % periods[e]) * periods[e] + q
-                    _solve(gram[c], moment[c], weights[c], counts[e])
+                if phased[e]:
+                    for c in range(row_phase, row_phase + period):
+                        _solve(by_class[c], ridges[e], moment[e, c], weights[e, c], counts[e])
+                else:
+                    _solve(gram, ridges[e], moment[e, 0], weights[e, 0], counts[e])
         for j in range(width):
             at = (i + MARGIN) * stride + j + MARGIN
+            q = j % period
             # Scale.
             octave = np.int64(octaves[i, j])
             level = min(max(((octave - (shift << 6)) >> 5) + 10, 0), _LEVELS - 1)
             correction = np.int64(by_phase[i % PERIOD, j % PERIOD])
-            for t in range(nears + 1):
-                if t == 0:
-                    size_near = _nearby(errors, at, stride)
-                else:
-                    size_near = _around(stack, near_planes[t - 1] + at, stride)
-                nearby = logarithm(size_near + floor, real, whole)
-                cells[t] = min(max((nearby >> 5) - 10 - 2 * shift, 0), _NEARS - 1)
+            for t in range(nears.size + 1):
+                near = _nearby(errors, at, stride) if t == 0 else _around(stack, nears[t - 1] + at, stride)
+                cells[t] = min(max((logarithm(near + floor, real, whole) >> 5) - 10 - 2 * shift, 0), _NEARS - 1)
                 correction += by_near[t, cells[t], level]
             scale = min(max(((octave + (correction >> 10) + 4) >> 3) + 40, 0), MAX_SCALE)
             unit = min(max((scale >> 3) - 5, -4), 24)
             # Location.
             for k in range(features):
-                raw[k] = np.int64(stack[at + plus[k]]) - stack[at + minus[k]]
-                scaled[k] = _normalised(raw[k], unit)
+                values[k] = np.int64(stack[at + plus[k]]) - np.int64(stack[at + minus[k]])
+                scaled[k] = _normalised(values[k], unit)
             for e in range(experts):
-                c = bases[e] + (i % periods[e]) * periods[e] + j % periods[e]
                 total = np.int64(1) << (_WEIGHT_BITS - 1)
+                own_weights = weights[e, row_phase + q if phased[e] else 0]
                 for k in range(counts[e]):
-                    total += weights[c, k] * raw[k]
+                    total += own_weights[k] * values[k]
                 guess[e + 1] = min(max(guess[parents[e] + 1] + (total >> _WEIGHT_BITS), -limit), limit)
             above, share = np.int64(0), np.int64(0)
             for e in range(experts + 1):
-                miss = missed[e]
-                cost = (
-                    2 * (np.int64(miss[at - 1]) + miss[at - stride]) + miss[at - stride - 1] + miss[at - stride + 1]
-                    + miss[at - 2] + miss[at - 2 * stride] + miss[at - stride - 2] + miss[at - stride + 2]
-                    + miss[at - 2 * stride - 1] + miss[at - 2 * stride + 1] + miss[at - 2 * stride - 2]
-                    + miss[at - 2 * stride + 2] + miss[at - 3] + miss[at - 3 * stride]
-                )  # fmt: skip
-                cost += 16 + (usual[e] >> 10)
+                cost = _missed(missed[e], at, stride) + 16 + (usual[e] >> 10)
                 part = (np.int64(1) << 40) // (cost * cost)
                 above += part * guess[e]
                 share += part
@@ -226,26 +237,30 @@ def adapt_channel(  # type: ignore[no-untyped-def]
             # What it teaches.
             error = min(max((value << 4) - location[i, j], -_LARGEST), _LARGEST)
             errors[at] = error
+            if raw >= 0:
+                stack[raw + at] = min(max(value << 4, -_LARGEST), _LARGEST)
             for e in range(experts + 1):
-                miss_now = min(abs(error - guess[e]) >> shift, _ERROR_LIMIT)
-                missed[e, at] = miss_now
-                usual[e] += (miss_now << 6) - (usual[e] >> 8)
+                miss = min(abs(error - guess[e]) >> shift, _ERROR_LIMIT)
+                missed[e, at] = miss
+                usual[e] += (miss << 6) - (usual[e] >> 8)
+            _accumulate(of_row[q], scaled)
             for e in range(experts):
-                c = bases[e] + (i % periods[e]) * periods[e] + j % periods[e]
                 left = _normalised(error - guess[parents[e] + 1], unit)
-                normal = gram[c]
+                own_moment = moment[e, row_phase + q if phased[e] else 0]
                 for k in range(counts[e]):
-                    feature = scaled[k]
-                    moment[c, k] += feature * left
-                    for m in range(k, counts[e]):
-                        normal[k, m] += feature * scaled[m]
+                    own_moment[k] += left * np.int64(scaled[k])
             slope = gradient_row(scale, min(abs((value << 4) - place), _LARGEST), gradient)
-            for t in range(nears + 1):
+            for t in range(nears.size + 1):
                 visits = np.int64(seen_near[t, cells[t], level])
                 by_near[t, cells[t], level] += (slope * _STEP[visits] * 92) >> 14
                 seen_near[t, cells[t], level] = min(visits + 1, 255)
-            p, q = i % PERIOD, j % PERIOD
-            visits = np.int64(seen_phase[p, q])
-            by_phase[p, q] += (slope * _PHASE_STEP[visits] * 92) >> 14
-            seen_phase[p, q] = min(visits + 1, 255)
+            visits = np.int64(seen_phase[i % PERIOD, j % PERIOD])
+            by_phase[i % PERIOD, j % PERIOD] += (slope * _PHASE_STEP[visits] * 92) >> 14
+            seen_phase[i % PERIOD, j % PERIOD] = min(visits + 1, 255)
+        for p in range(min(period, width)):
+            for k in range(features):
+                for m in range(k, features):
+                    gram[k, m] += of_row[p, k, m]
+                    by_class[row_phase + p, k, m] += of_row[p, k, m]
+                    of_row[p, k, m] = 0
     return n, state, pos

@@ -11,6 +11,7 @@ After "Integer Discrete Flows and Lossless Compression" (Hoogeboom et al., 2019)
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -27,9 +28,11 @@ from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
 from haarchive.codecs.haar import colour
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
+from haarchive.codecs.idf.escape import raw_bytes, raw_samples
 from haarchive.codecs.idf.factored import expect
 from haarchive.codecs.idf.header import DTYPES, MAX_PLANES, MAX_SIDE, IdfHeader
-from haarchive.codecs.idf.placed import Factored, PlacedFlow
+from haarchive.codecs.idf.placed import Factored, PlacedFlow, to_numpy
+from haarchive.codecs.idf.sampling import cut_streams
 from haarchive.codecs.idf.shipped import load_flows, shipped_model
 from haarchive.codecs.idf.streams import ChunkReader, ChunkWriter, Coding
 from haarchive.codecs.planes import common_divisor, plane_groups
@@ -38,6 +41,8 @@ __all__ = ["IdfCodec"]
 
 _BATCH_SAMPLES = {"cpu": 1 << 18, "cuda": 1 << 25}
 """Samples that a flow is given at once: what stays in a CPU's cache, and what a GPU has memory for."""
+
+_AT_ONCE = 2
 
 _LIMIT_BITS = 2 + 4
 """Locations are bounded by the samples' range, two bits for details of colour differences, and 1/16."""
@@ -100,13 +105,16 @@ class IdfCodec(Codec):
         """Encode pictures; see `Codec.encode`."""
         prepared = [self._prepare(chunk) for chunk in chunks]
         result: dict[int, Bitstream] = {}
-        for batch in _batches([header for header, _ in prepared], self._device):
+
+        def encode(batch: list[int]) -> None:
             encoded = self._encode_batch(prepared[batch[0]][0], [prepared[n][1] for n in batch])
             for n, bands in zip(batch, encoded, strict=True):
                 header, _ = prepared[n]
-                raw = (replace(header, raw=True).to_bytes() + _raw_bytes(chunks[n]),)
+                raw = (replace(header, raw=True).to_bytes() + raw_bytes(chunks[n]),)
                 bands = (header.to_bytes() + self._tag + bands[0], *bands[1:])
                 result[n] = Bitstream(min(bands, raw, key=lambda bands: sum(map(len, bands))))
+
+        self._overlap(encode, _batches([header for header, _ in prepared], self._device))
         return [result[n] for n in range(len(chunks))]
 
     def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
@@ -116,17 +124,76 @@ class IdfCodec(Codec):
         coded = []
         for n, (header, rest) in enumerate(parsed):
             if header.raw or 0 in header.shape:
-                result[n] = _reduced(_from_raw(header, rest), reduce)
+                result[n] = _reduced(_uncoded(header, rest), reduce)
             else:
                 coded.append(n)
-        for batch in _batches([parsed[n][0] for n in coded], self._device):
+
+        def decode(batch: list[int]) -> None:
             numbers = [coded[n] for n in batch]
             headers = [parsed[n][0] for n in numbers]
             readers = [self._reader(parsed[n][1], bitstreams[n].bands[1:], headers[0], reduce) for n in numbers]
             planes = self._decode_batch(headers[0], [header.adaptive for header in headers], readers, reduce)
             for n, header, x in zip(numbers, headers, planes, strict=True):
                 result[n] = self._samples(header, x, reduce)
+
+        self._overlap(decode, _batches([parsed[n][0] for n in coded], self._device))
         return [result[n] for n in range(len(bitstreams))]
+
+    def preview(self, bitstream: Bitstream, nbytes: int, *, seed: int = 0) -> Samples:
+        """A picture from the first bytes of a bitstream; what lacks is drawn from the prior (section 6.3, figure 8).
+
+        Parameters
+        ----------
+        bitstream : Bitstream
+            All of it, or its leading bands.
+        nbytes : int
+            How many of its bytes to look at, band after band.
+        seed : int
+            Of the drawing.
+
+        Returns
+        -------
+        ndarray, shape (H, W, C)
+
+        Raises
+        ------
+        BitstreamError
+            If the header is damaged, the model is another, or the samples are raw and not all there.
+        """
+        bands = bitstream.bands
+        header, rest = IdfHeader.from_bytes(bands[0] if bands else b"")
+        if header.raw or 0 in header.shape:
+            return _uncoded(header, rest)
+        self._check_tag(rest)
+        levels = self._levels(header.shape[2])
+        lacking = [b""] * (len(levels) + 1 - len(bands))
+        streams: list[bytes | memoryview] = [rest[len(self._tag) :], *bands[1:], *lacking]
+        left = nbytes - (len(bands[0]) - len(streams[0]))
+        last, *cut = cut_streams(streams, max(0, left), math.prod(header.shape), seed)
+        # A band that is all there and empty holds zeros; one that is not is drawn.
+        whole = [
+            not stream and n + 1 < len(bands) and nbytes >= bitstream.nbytes for n, stream in enumerate(streams[1:])
+        ]
+        content = [b"" if empty else stream for empty, stream in zip(whole, cut, strict=True)]
+        reader = ChunkReader(last, dict(zip(levels, content, strict=True)))
+        planes = self._decode_batch(header, [header.adaptive], [reader], 0, whole=False)[0]
+        return self._samples(header, planes, 0, whole=False)
+
+    def sample(self, shape: tuple[int, int, int], *, seed: int = 0) -> Samples:
+        """Draw a picture from the model (section 6.4): what decoding random bits gives.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            ``(H, W, C)``.
+        seed : int
+
+        Returns
+        -------
+        ndarray of that shape, uint8
+        """
+        header = IdfHeader(np.dtype(np.uint8), shape).to_bytes()
+        return self.preview(Bitstream((header + self._tag,)), len(header), seed=seed)
 
     def _prepare(self, chunk: Samples) -> tuple[IdfHeader, NDArray[np.int32]]:
         fits = chunk.ndim == 3 and max(chunk.shape[:2]) <= MAX_SIDE and chunk.shape[2] <= MAX_PLANES
@@ -175,10 +242,9 @@ class IdfCodec(Codec):
         coding = _coding(placed, header, header.adaptive)
         x = np.stack([_centred(chunk, placed.flow.colour, header.bits) for chunk in chunks])
         *parts, last = placed.analyse(torch.from_numpy(x).to(self._device), header.shift)
-        ends = _to_numpy(last)
+        ends = to_numpy(last)
         items = [
-            (of.step, of.level, _to_numpy(of.given), _to_numpy(of.parameters), _to_numpy(z))
-            for of, z in reversed(parts)
+            (of.step, of.level, to_numpy(of.given), to_numpy(of.parameters), to_numpy(z)) for of, z in reversed(parts)
         ]
 
         def write(n: int) -> None:
@@ -188,27 +254,36 @@ class IdfCodec(Codec):
         self._each(write, len(chunks))
 
     def _reader(self, rest: memoryview, bands: Sequence[bytes], header: IdfHeader, reduce: int) -> ChunkReader:
-        tag, last = bytes(rest[: len(self._tag)]), rest[len(self._tag) :]
-        if tag != self._tag:
-            raise BitstreamError(
-                f"the idf bitstream needs another model than {(self.model_digest or '')[:12]}: its tag is {tag.hex()!r}"
-            )
+        self._check_tag(rest)
         levels = self._levels(header.shape[2])
         if not 0 <= reduce <= len(levels):
             raise BitstreamError(f"a chunk of {len(levels)} levels cannot be reduced {reduce} times")
         if len(bands) < len(levels) - reduce:
             raise BitstreamError(f"{len(bands) + 1} bands are too few for a chunk of {len(levels)} levels")
-        return ChunkReader(last, dict(zip(levels, bands[: len(levels) - reduce], strict=False)))
+        return ChunkReader(rest[len(self._tag) :], dict(zip(levels, bands[: len(levels) - reduce], strict=False)))
+
+    def _check_tag(self, rest: memoryview) -> None:
+        tag = bytes(rest[: len(self._tag)])
+        if tag != self._tag:
+            raise BitstreamError(
+                f"the idf bitstream needs another model than {(self.model_digest or '')[:12]}: its tag is {tag.hex()!r}"
+            )
 
     def _decode_batch(
-        self, header: IdfHeader, adaptive: Sequence[bool], readers: Sequence[ChunkReader], reduce: int
+        self,
+        header: IdfHeader,
+        adaptive: Sequence[bool],
+        readers: Sequence[ChunkReader],
+        reduce: int,
+        whole: bool = True,
     ) -> list[NDArray[np.int32]]:
         """Planes of chunks of one shape and number of bits, each ``(C, H, W)``, at the resolution that flows give."""
         outputs = [
             self._decode_unit(placed, header, adaptive, readers, reduce) for placed, _ in self._units(header.shape[2])
         ]
-        for reader in readers:
-            reader.finish()
+        if whole:
+            for reader in readers:
+                reader.finish()
         return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
     def _decode_unit(
@@ -228,7 +303,7 @@ class IdfCodec(Codec):
             readers[n].last(codings[n], last[n], placed.tables)
 
         def take(of: Factored) -> Tensor:
-            given, parameters = _to_numpy(of.given), _to_numpy(of.parameters)
+            given, parameters = to_numpy(of.given), to_numpy(of.parameters)
             z = np.zeros((len(readers), of.step.taken, *given.shape[2:]), np.int32)
 
             def read(n: int) -> None:
@@ -243,20 +318,29 @@ class IdfCodec(Codec):
         self._each(begin, len(readers))
         stop = reduce if self._pyramid(planes) else 0
         x = placed.synthesise(torch.from_numpy(last).to(self._device), height, width, header.shift, take, stop)
-        return [_uncentred(one, placed.flow.colour, header.bits) for one in _to_numpy(x)]
+        return [_uncentred(one, placed.flow.colour, header.bits) for one in to_numpy(x)]
 
     def _pyramid(self, planes: int) -> bool:
         """Whether all flows of a picture leave a smaller picture after each of the same levels."""
         flows = [placed.flow for placed, _ in self._units(planes)]
         return all(flow.pyramid and flow.levels == flows[0].levels for flow in flows)
 
-    def _samples(self, header: IdfHeader, planes: NDArray[np.int32], reduce: int) -> Samples:
+    def _samples(self, header: IdfHeader, planes: NDArray[np.int32], reduce: int, whole: bool = True) -> Samples:
         top = np.iinfo(header.dtype).max // header.divisor
-        if reduce == 0 and planes.size and (planes.min() < 0 or planes.max() > top):
+        if whole and reduce == 0 and planes.size and (planes.min() < 0 or planes.max() > top):
             raise BitstreamError("decoded samples leave their range: the bitstream is damaged")
         samples = np.moveaxis(planes.clip(0, top) * header.divisor, 0, 2).astype(header.dtype)
         done = reduce if self._pyramid(header.shape[2]) else 0
         return _reduced(np.ascontiguousarray(samples), reduce - done)
+
+    def _overlap(self, task: Callable[[list[int]], None], batches: Sequence[list[int]]) -> None:
+        """Run a task for each batch; beside a GPU two at a time, so that it computes while entropy is coded."""
+        if self._device.type == "cpu" or len(batches) < _AT_ONCE:
+            for batch in batches:
+                task(batch)
+        else:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                list(pool.map(task, batches))
 
     def _each(self, task: Callable[[int], None], count: int) -> None:
         """Run a task for each chunk: beside a GPU on all cores, else on this thread."""
@@ -281,12 +365,9 @@ def _batches(headers: Sequence[IdfHeader], device: torch.device) -> list[list[in
 
 
 def _coding(placed: PlacedFlow, header: IdfHeader, adaptive: bool) -> Coding:
-    return Coding(placed.flow.planes, header.shift, 1 << (header.bits + _LIMIT_BITS), adaptive)
-
-
-def _to_numpy(x: Tensor) -> NDArray[np.int32]:
-    array: NDArray[np.int32] = x.to(torch.int32).contiguous().cpu().numpy()
-    return array
+    return Coding(
+        placed.flow.planes if placed.flow.pyramid else 0, header.shift, 1 << (header.bits + _LIMIT_BITS), adaptive
+    )
 
 
 def _centred(planes: NDArray[np.int32], transform: str, bits: int) -> NDArray[np.int32]:
@@ -302,25 +383,17 @@ def _uncentred(x: NDArray[np.int32], transform: str, bits: int) -> NDArray[np.in
     return colour.inverse(transform, x)
 
 
-def _raw_bytes(samples: Samples) -> bytes:
-    return np.ascontiguousarray(samples, samples.dtype.newbyteorder("<")).tobytes()
-
-
-def _from_raw(header: IdfHeader, data: memoryview) -> Samples:
-    if header.raw and len(data) != np.prod(header.shape, dtype=np.int64) * header.dtype.itemsize:
-        raise BitstreamError(f"{len(data)} bytes are not the {header.shape} raw samples that the header tells of")
-    if not header.raw:
-        return np.zeros(header.shape, header.dtype)
-    little = np.frombuffer(data, header.dtype.newbyteorder("<")).reshape(header.shape)
-    return little.astype(header.dtype)
+def _uncoded(header: IdfHeader, data: memoryview) -> Samples:
+    """Samples of a bitstream that holds them as they are, or has none."""
+    return raw_samples(data, header.shape, header.dtype) if header.raw else np.zeros(header.shape, header.dtype)
 
 
 def _reduced(samples: Samples, times: int) -> Samples:
     """Halve a picture: floors of the means of each four, sides rounded up, edges repeated."""
     for _ in range(times):
         down, across = samples.shape[0] % 2, samples.shape[1] % 2
-        if samples.size:
-            samples = np.pad(samples, ((0, down), (0, across), (0, 0)), mode="edge")
+        # A picture without samples has no edge to repeat.
+        samples = np.pad(samples, ((0, down), (0, across), (0, 0)), mode="edge" if samples.size else "empty")
         wide = samples.astype(np.uint32)
         total = wide[0::2, 0::2] + wide[0::2, 1::2] + wide[1::2, 0::2] + wide[1::2, 1::2]
         samples = (total >> 2).astype(samples.dtype)

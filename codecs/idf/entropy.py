@@ -34,7 +34,7 @@ def code_mixture(z: NDArray[np.int32], tables: CdfTables, shift: int, stream: Op
     tables : CdfTables
         C of them.
     shift : int
-        Low bits that go as they are, up to 8.
+        Low bits that go as they are, up to 15.
     stream : OperationList or WordReader
     """
     stream.resume(
@@ -77,12 +77,14 @@ def _mixture(z, shift, cdf, first, offset, low, size, decoding, start, freq, n, 
         last = np.int64(size[c]) - 1
         for i in range(count):
             if decoding:
+                if pos > words.size:  # a damaged size must not cost time or memory
+                    return n, state, pos
                 here = slot(state)
                 entry, begin, width = entry_of_slot(cdf, first, offset, c, here)
                 state, pos = advance(state, here, begin, width, words, pos)
                 if entry == last:
                     code, state, pos = take_gamma(state, words, pos)
-                    code = min(code, np.int64(_LARGEST))
+                    code = min(code, np.int64(_LARGEST) << 2)
                     entry = last + (code >> 1) if code & 1 == 0 else -((code + 1) >> 1)
                 value = (entry + np.int64(low[c])) << shift
                 if shift:

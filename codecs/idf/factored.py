@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions import logistic_tables
+from haarchive.codecs.haar.layout import short_layout
 from haarchive.codecs.haar.scales import scale_tables
-from haarchive.codecs.idf.adaptive import adapt_channel
+from haarchive.codecs.haar.taps import IMAGE_BANDS
+from haarchive.codecs.idf.adaptive import MARGIN, adapt_channel
 from haarchive.codecs.idf.entropy import code_located
-from haarchive.codecs.idf.features import Experts, FeatureStack, pad_plane, padded_errors
+from haarchive.codecs.idf.features import Experts, Features, FeatureStack, pad_plane
 from haarchive.codecs.idf.steps import COEFFICIENT_BITS, LOCATION_BITS, FactorOut, n_coefficients
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
@@ -18,6 +22,8 @@ __all__ = ["LevelCoder", "expect"]
 _OCTAVE = 64
 _MOST_DONE = 2
 """Factor-outs of the level that the adaptive coupling looks back at, and channels of its own."""
+_DETAILS = 2
+"""Groups of planes, ll and v, that come before detail bands that taps look at as they are."""
 
 
 class LevelCoder:
@@ -28,7 +34,7 @@ class LevelCoder:
     level : int
         1 is the finest.
     planes : int
-        Of the flow.
+        Of a flow whose steps are Haar's (`Flow.pyramid`), so that bands are what they seem; 0 of others.
     shift : int
         Amplitude shift.
     limit : int
@@ -64,41 +70,75 @@ class LevelCoder:
             location = _located(step, parameters, z, channel, self._shift)
             octaves = parameters[step.taken + channel] + np.int32(self._shift * _OCTAVE)
             if self._adaptive:
-                errors.append(self._adapt(z[channel], location, octaves, given, channel, errors))
+                errors.append(self._adapt(location, octaves, given, z, channel, errors))
             else:
                 code_located(z[channel], location, octaves, self._stream)
         self._done.insert(0, errors)
 
     def _adapt(
         self,
-        z: NDArray[np.int32],
         location: NDArray[np.int64],
         octaves: NDArray[np.int32],
         given: NDArray[np.int32],
+        latents: NDArray[np.int32],
         channel: int,
-        errors: list[NDArray[np.int32]],
+        errors: Sequence[NDArray[np.int32]],
     ) -> NDArray[np.int32]:
         """Code one channel with the adaptive coupling; returns its errors, padded."""
-        around = FeatureStack((z.shape[0], z.shape[1]))
-        around.add_low(pad_plane(given[channel % min(self._planes, len(given))] << LOCATION_BITS, repeat=True))
+        z = latents[channel]
+        features = self._features(location, given, latents, channel, errors)
+        experts = Experts(self._level, features)
+        tables = logistic_tables()
+        self._stream.resume(
+            *adapt_channel(
+                z, location, octaves, features.stack, features.stride, features.own, features.raw, features.nears,
+                features.plus, features.minus, experts.counts, experts.phased, experts.parents, experts.ridges,
+                experts.period, self._shift, self._limit, scale_tables().gradient,
+                tables.cdf, tables.offset, tables.low, tables.size, tables.first,
+                self._stream.decoding, *self._stream.suspend(z.size),
+            )
+        )  # fmt: skip
+        height, width = z.shape[0] + 2 * MARGIN, z.shape[1] + 2 * MARGIN
+        return features.stack[features.own : features.own + height * width].reshape(height, width).copy()
+
+    def _features(
+        self,
+        location: NDArray[np.int64],
+        given: NDArray[np.int32],
+        z: NDArray[np.int32],
+        channel: int,
+        errors: Sequence[NDArray[np.int32]],
+    ) -> Features:
+        around = FeatureStack((location.shape[0], location.shape[1]))
+        around.add_low(pad_plane(given[channel % (self._planes or len(given))] << LOCATION_BITS, repeat=True))
         around.add_value(pad_plane(location.clip(-self._limit, self._limit), repeat=False))
         for done in errors[-_MOST_DONE:]:
             around.add_done(done)
         for group in self._done[:_MOST_DONE]:
             if channel < len(group):
                 around.add_done(group[channel])
-        stack, stride, own, nears, near_planes, plus, minus = around.finish()
-        experts = Experts(self._level, len(plus))
-        tables = logistic_tables()
-        self._stream.resume(
-            *adapt_channel(
-                z, location, octaves, stack, stride, own, nears, near_planes, plus, minus,
-                experts.counts, experts.periods, experts.parents, experts.ridges, self._shift, self._limit,
-                scale_tables().gradient, tables.cdf, tables.offset, tables.low, tables.size, tables.first,
-                self._stream.decoding, *self._stream.suspend(z.size),
-            )
-        )  # fmt: skip
-        return padded_errors(stack, own, z.shape)
+        around.add_own()
+        if self._planes:
+            before = len(given) // self._planes - 1
+            spec = IMAGE_BANDS[before]
+            planes = [pad_plane(low << LOCATION_BITS, repeat=True) for low in _lows(given, self._planes)]
+            planes += [pad_plane(detail << LOCATION_BITS, repeat=False) for detail in given[_DETAILS * self._planes :]]
+            own = len(planes) + channel
+            planes += [pad_plane(done << LOCATION_BITS, repeat=False) for done in z[:channel]]
+            planes += [np.zeros_like(planes[0])] * (self._planes - channel)
+            around.add_samples(planes, own, short_layout(spec, channel, self._planes))
+        return around.finish()
+
+
+def _lows(given: NDArray[np.int32], planes: int) -> NDArray[np.int32]:
+    """The low bands that taps look at: ll, or the low rows of each cell, those of the row that is coded first."""
+    ll = given[:planes]
+    if len(given) == planes:
+        return ll
+    v = given[planes : 2 * planes]
+    upper = ll - (v >> 1)
+    lower = upper + v
+    return np.concatenate([upper, lower] if len(given) == 2 * planes else [lower, upper])
 
 
 def expect(step: FactorOut, parameters: NDArray[np.int32], shift: int, z: NDArray[np.int32]) -> None:
@@ -117,4 +157,5 @@ def _located(
         for before in range(channel):
             total += parameters[first + before] * z[before].astype(np.int64)
     down = COEFFICIENT_BITS - LOCATION_BITS
-    return (total + (1 << (down - 1))) >> down
+    location: NDArray[np.int64] = (total + (1 << (down - 1))) >> down
+    return location

@@ -122,7 +122,11 @@ class Flow:
     def pyramid(self) -> bool:
         """Whether what is left after each level is a picture of half the size: Haar steps and nothing that mixes."""
         kinds = [type(step) for step in self.steps if not isinstance(step, FactorOut)]
-        return kinds == [Squeeze, Haar] * self.levels and self.left == self.planes
+        entering = [
+            _channels(self.planes, self.steps[:n]) for n, step in enumerate(self.steps) if type(step) is Squeeze
+        ]
+        whole = all(channels == self.planes for channels in (*entering, self.left))
+        return whole and kinds == [Squeeze, Haar] * self.levels
 
     @property
     def networks(self) -> dict[str, tuple[int, int]]:
@@ -156,7 +160,7 @@ class Flow:
                 tuple(step_from_description(step) for step in description["steps"]),
                 MixturePrior.from_description(description["prior"]),
             )
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, ModelError):
                 raise
             raise ModelError(f"the model file's description of its flow is damaged: {error!r}") from error

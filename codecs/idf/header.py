@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from haarchive.codecs.errors import BitstreamError
+from haarchive.codecs.idf.escape import from_varint, to_varint
 
 __all__ = ["DTYPES", "MAX_PLANES", "MAX_SIDE", "IdfHeader"]
 
@@ -58,7 +59,7 @@ class IdfHeader:
         """Version and flags, bits, then divisor, height, width and planes as variable-length numbers."""
         flags = _RAW * self.raw + _ADAPTIVE * self.adaptive + _WIDE * DTYPES.index(self.dtype)
         height, width, planes = self.shape
-        numbers = b"".join(_to_varint(n) for n in (self.divisor, height, width, planes))
+        numbers = b"".join(to_varint(n) for n in (self.divisor, height, width, planes))
         return bytes([_VERSION << 4 | flags, self.bits]) + numbers
 
     @classmethod
@@ -79,7 +80,7 @@ class IdfHeader:
         rest = rest[2:]
         numbers = []
         for _ in range(4):
-            number, rest = _from_varint(rest)
+            number, rest = from_varint(rest, _MAX_NUMBER)
             numbers.append(number)
         divisor, height, width, planes = numbers
         dtype = DTYPES[bool(flags & _WIDE)]
@@ -88,22 +89,3 @@ class IdfHeader:
         if not sane or flags & 8 or not 1 <= divisor <= np.iinfo(dtype).max:
             raise BitstreamError("the header of an idf bitstream is damaged")
         return header, rest
-
-
-def _to_varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; the top bit says that more follow (LEB128)."""
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _from_varint(data: memoryview) -> tuple[int, memoryview]:
-    number = 0
-    for n, byte in enumerate(data[:5]):
-        number |= (byte & 127) << (7 * n)
-        if byte < 128:
-            return min(number, _MAX_NUMBER), data[n + 1 :]
-    raise BitstreamError("the header of an idf bitstream is damaged: a number does not end")

@@ -69,31 +69,35 @@ class TrainableFlow(nn.Module):
         """Planes that the flow takes."""
         return self.architecture.planes
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
         """Bits per sample of a batch.
 
         Parameters
         ----------
         x : Tensor, shape (N, P, H, W), int32
             Centred planes after the colour transform.
+        shift : Tensor, shape (N, 1, 1, 1), int32, optional
+            Amplitude shift of each example: what the networks see is shifted right by so much.
         """
         y = x.float()
+        octave = y.new_zeros(len(y), 1, 1, 1) if shift is None else shift.float()
         bits = y.new_zeros(())
         for step in self.steps:
             match step:
                 case Coupling(network, kept, changed):
-                    out = self._evaluate(network, y[:, :kept])
-                    moved = _located(out[:, :changed], out[:, changed:], y[:, kept:], step.triangular)
+                    out = self._evaluate(network, y[:, :kept], octave)
+                    translation = out[:, :changed] * torch.exp2(octave)
+                    moved = _located(translation, out[:, changed:], y[:, kept:], step.triangular)
                     y = torch.cat([y[:, :kept], y[:, kept:] + round_through(moved)], 1)
                 case FactorOut(network, kept, taken):
-                    out = self._evaluate(network, y[:, :kept])
+                    out = self._evaluate(network, y[:, :kept], octave)
                     z, y = y[:, kept:], y[:, :kept]
-                    location = _located(out[:, :taken], out[:, 2 * taken :], z, step.triangular)
-                    octaves = (out[:, taken : 2 * taken] / _SCALE_STEPS).clamp(*_OCTAVES)
+                    location = _located(out[:, :taken] * torch.exp2(octave), out[:, 2 * taken :], z, step.triangular)
+                    octaves = (out[:, taken : 2 * taken] / _SCALE_STEPS).clamp(*_OCTAVES) + octave
                     bits = bits + logistic_bits((z - location).abs(), octaves).sum()
                 case _:
                     y = step.forward(y)
-        return (bits + self._mixture_bits(y)) / x.numel()
+        return (bits + self._mixture_bits(y, octave)) / x.numel()
 
     def project(self) -> None:
         """Keep every network inside its accumulator bound."""
@@ -155,17 +159,20 @@ class TrainableFlow(nn.Module):
                 channels -= channels // 2
         return channels
 
-    def _evaluate(self, network: str, x: Tensor) -> Tensor:
-        out: Tensor = self.networks[_key(network)](x.contiguous(memory_format=torch.channels_last))
+    def _evaluate(self, network: str, x: Tensor, octave: Tensor) -> Tensor:
+        seen = round_through(x * torch.exp2(-octave) - 0.5 * (octave > 0))
+        out: Tensor = self.networks[_key(network)](seen.contiguous(memory_format=torch.channels_last))
         return out
 
-    def _mixture_bits(self, z: Tensor) -> Tensor:
-        """Code length of the last latents ``(N, C, H, W)`` in all (equation 9)."""
+    def _mixture_bits(self, z: Tensor, octave: Tensor) -> Tensor:
+        """Code length of the last latents ``(N, C, H, W)`` in all (equation 9): low bits go as they are."""
+        low = octave.sum() * z[0].numel()
+        z = round_through(z * torch.exp2(-octave) - 0.5 * (octave > 0))
         locations = (self.locations * _LOCATION_UNIT)[None, :, None, None]
         octaves = self.octaves.clamp(*_OCTAVES)[None, :, None, None]
         bits = logistic_bits((z[..., None] - locations).abs(), octaves)
         nats = torch.log_softmax(self.logits, 1)[None, :, None, None] - bits * math.log(2)
-        return -torch.logsumexp(nats, -1).sum() / math.log(2)
+        return low - torch.logsumexp(nats, -1).sum() / math.log(2)
 
 
 def _key(network: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from haarchive.codecs.errors import ModelError
@@ -20,7 +22,7 @@ from haarchive.codecs.idf.steps import (
 )
 from haarchive.codecs.intnet.torch_backend import TorchNetwork
 
-__all__ = ["Factored", "PlacedFlow"]
+__all__ = ["Factored", "PlacedFlow", "to_numpy"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +139,7 @@ class PlacedFlow:
         level = self.flow.levels
         shapes = self.shapes(height, width)
         for step in reversed(self.flow.steps):
-            if level == reduce:
+            if reduce and level == reduce:  # 0: steps before the first squeeze are undone too
                 break
             match step:
                 case Coupling():
@@ -173,5 +175,12 @@ class PlacedFlow:
             total = translation[:, i] + half
             for j in range(i):
                 total = total + out[:, first + j] * (before[:, j] if sign > 0 else done[j])
-            done.append(before[:, i] + sign * (total >> COEFFICIENT_BITS))
+            # What leaves 32 bits wraps on the way forward: coefficients must meet the same integers backwards.
+            done.append((before[:, i] + sign * (total >> COEFFICIENT_BITS)).to(torch.int32).to(torch.int64))
         return torch.cat([kept, torch.stack(done, 1).to(torch.int32)], 1)
+
+
+def to_numpy(x: Tensor) -> NDArray[np.int32]:
+    """An integer tensor as an array on the CPU, row by row."""
+    array: NDArray[np.int32] = x.to(torch.int32).contiguous().cpu().numpy()
+    return array

@@ -53,8 +53,8 @@ def _place(codec: str, data: bytes, digest: str, device: str) -> tuple[dict[str,
     parsed = ModelFile.from_bytes(data)
     if parsed.codec != codec:
         raise ModelError(f"model {digest[:12]} belongs to codec {parsed.codec!r}, not {codec!r}")
-    described: dict[str, Any] = parsed.structure.get("flows", {})
-    if "p1" not in described:
+    described: Any = parsed.structure.get("flows")
+    if not isinstance(described, dict) or "p1" not in described:
         raise ModelError(f"model {digest[:12]} has no flow for single planes")
     networks = parsed.place(device)
     flows = {}

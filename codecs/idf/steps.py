@@ -223,10 +223,14 @@ def step_from_description(description: Mapping[str, Any]) -> Step:
         If there is no such step, or its parameters are not those.
     """
     kind = _KINDS.get(description.get("step", ""))
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in description.items() if name != "step"}
-    if kind is None or set(values) != {field.name for field in fields(kind)}:
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in description.items() if name != "step"
+    }
+    types = {name: type(value).__name__ for name, value in values.items()}
+    if kind is None or types != {field.name: str(field.type).partition("[")[0] for field in fields(kind)}:
         raise ModelError(f"a step of the flow is not known: {dict(description)}; update haarchive")
-    return kind(**values)
+    step: Step = kind(**values)
+    return step
 
 
 def _half(x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,18 @@ from haarchive.codecs.idf.factored import LevelCoder
 from haarchive.codecs.idf.steps import FactorOut
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
-__all__ = ["ChunkReader", "ChunkWriter", "Coding"]
+__all__ = ["ChunkReader", "ChunkWriter", "Coding", "FactoredCoder"]
+
+_MOST_LOW_BITS = 15
+
+
+class FactoredCoder(Protocol):
+    """Codes or decodes the factor-outs of one level of one group of planes, in decoding order."""
+
+    def code(
+        self, step: FactorOut, given: NDArray[np.int32], parameters: NDArray[np.int32], z: NDArray[np.int32]
+    ) -> None:
+        """Code one factor-out; see `LevelCoder.code`."""
 
 
 class Coding:
@@ -22,7 +34,7 @@ class Coding:
     Parameters
     ----------
     planes : int
-        Of the flow.
+        Of a flow whose steps are Haar's, 0 of others.
     shift : int
         Amplitude shift.
     limit : int
@@ -33,7 +45,12 @@ class Coding:
     def __init__(self, planes: int, shift: int, limit: int, adaptive: bool) -> None:
         self.planes, self.shift, self.limit, self.adaptive = planes, shift, limit, adaptive
 
-    def level(self, level: int, stream: OperationList | WordReader) -> LevelCoder:
+    @property
+    def low_bits(self) -> int:
+        """Low bits of the last latents that go as they are."""
+        return min(self.shift, _MOST_LOW_BITS)
+
+    def level(self, level: int, stream: OperationList | WordReader) -> FactoredCoder:
         """A coder of one level."""
         return LevelCoder(level, self.planes, self.shift, self.limit, self.adaptive, stream)
 
@@ -71,8 +88,8 @@ class ChunkWriter:
         parts : sequence of (step, level, given, parameters, latents)
             In decoding order.
         """
-        code_mixture(last, tables, coding.shift, self._last)
-        coders: dict[int, LevelCoder] = {}
+        code_mixture(last, tables, coding.low_bits, self._last)
+        coders: dict[int, FactoredCoder] = {}
         for step, level, given, parameters, z in parts:
             if level not in coders:
                 coders[level] = coding.level(level, self._levels[level])
@@ -99,12 +116,12 @@ class ChunkReader:
     def __init__(self, last: bytes | memoryview, levels: dict[int, bytes]) -> None:
         self._last = WordReader(last)
         self._levels = {level: WordReader(data) if data else None for level, data in levels.items()}
-        self._coders: dict[int, LevelCoder] = {}
+        self._coders: dict[int, FactoredCoder] = {}
 
     def last(self, coding: Coding, z: NDArray[np.int32], tables: CdfTables) -> None:
         """Read the last latents of the next group into `z`."""
         self._coders = {}
-        code_mixture(z, tables, coding.shift, self._last)
+        code_mixture(z, tables, coding.low_bits, self._last)
 
     def take(
         self,

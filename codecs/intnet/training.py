@@ -7,8 +7,8 @@ bit for bit what the exported network computes.
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,15 +67,15 @@ class TrainableConv(nn.Module):
     Parameters
     ----------
     spec : ConvSpec
-    input_bound : int
-        Largest magnitude of an input, for the bound on the weights.
+    input_bounds : sequence of int
+        Largest magnitude of each input channel, for the bound on the weights.
     gain : float
         Factor on the initial weights.
     bias_unit : float
         What one unit of the bias parameter adds to the output, so that one learning rate serves both.
     """
 
-    def __init__(self, spec: ConvSpec, input_bound: int, gain: float = 1.0, bias_unit: float = 16.0) -> None:
+    def __init__(self, spec: ConvSpec, input_bounds: Sequence[int], gain: float = 1.0, bias_unit: float = 16.0) -> None:
         super().__init__()
         self.spec = spec
         self.bias_unit = bias_unit
@@ -84,6 +84,7 @@ class TrainableConv(nn.Module):
         self.weight = nn.Parameter(weight)
         self.context: nn.Parameter | None = None
         self.identity: Tensor
+        self.input_bounds: Tensor
         if spec.context:
             self.context = nn.Parameter(
                 torch.randn(spec.out_channels, spec.in_channels) * 0.3 * gain / math.sqrt(spec.in_channels)
@@ -95,7 +96,8 @@ class TrainableConv(nn.Module):
             identity[own, own, spec.kernel[0] // 2, spec.kernel[1] // 2] = 1.0
             self.register_buffer("identity", identity, persistent=False)
         # Half of what float32 can hold, the rest is for bias, residual and rounding.
-        self.norm_bound = FLOAT32_EXACT / 2 / input_bound / 2**spec.shift
+        self.norm_bound = FLOAT32_EXACT / 2 / 2**spec.shift
+        self.register_buffer("input_bounds", torch.tensor(input_bounds, dtype=torch.float32), persistent=False)
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """The rounded weights and bias, as float tensors with integer values."""
@@ -124,9 +126,10 @@ class TrainableConv(nn.Module):
     @torch.no_grad()
     def project(self) -> None:
         """Shrink output channels whose weights would break the accumulator bound."""
-        norm = self.weight.abs().sum(dim=(1, 2, 3))
+        magnitudes = self.weight.abs().sum(dim=(2, 3))
         if self.context is not None:
-            norm = norm + self.context.abs().sum(dim=1)
+            magnitudes = magnitudes + self.context.abs()
+        norm = magnitudes @ self.input_bounds
         shrink = (self.norm_bound / norm.clamp(min=1e-9)).clamp(max=1.0)
         self.weight.mul_(shrink[:, None, None, None])
         if self.context is not None:
@@ -145,9 +148,10 @@ class TrainableNetwork(nn.Module):
     def __init__(self, layers: list[ConvSpec], input_low: int, input_high: int) -> None:
         super().__init__()
         self.input_low, self.input_high = input_low, input_high
-        own = [max(abs(input_low), abs(input_high))] + [max(abs(s.low), abs(s.high)) for s in layers[:-1]]
-        # Channels of a DenseNet block come from any layer before.
-        bounds = list(itertools.accumulate(own, max)) if any(s.dense for s in layers) else own
+        bounds = [[max(abs(input_low), abs(input_high))] * layers[0].in_channels]
+        for n, spec in enumerate(layers[:-1]):
+            given = [max(abs(spec.low), abs(spec.high))] * spec.out_channels
+            bounds.append(bounds[n + 1 - spec.dense] + given if spec.dense else given)
         gains = [1.0 if not s.residual else 0.3 for s in layers[:-1]] + [0.02]
         self.layers = nn.ModuleList(
             TrainableConv(spec, bound, gain) for spec, bound, gain in zip(layers, bounds, gains, strict=True)

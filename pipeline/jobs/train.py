@@ -183,7 +183,7 @@ def _step(
     for flow in flows:
         assert isinstance(flow, HaarFlow | TrainableFlow)
         loss = _bits(flow, *corpus.batch(rng, flow.planes, _colour(flow)), device)
-        loss.backward()
+        torch.autograd.backward(loss)
         losses.append(float(loss.detach()))
     torch.nn.utils.clip_grad_norm_(flows.parameters(), 1.0)
     optimiser.step()
@@ -206,9 +206,7 @@ def _validate(flows: torch.nn.ModuleList, corpus: Corpus, device: str) -> dict[s
 def _bits(flow: HaarFlow | TrainableFlow, x: NDArray[np.int32], shift: NDArray[np.int32], device: str) -> torch.Tensor:
     """Bits per sample of examples."""
     examples = torch.from_numpy(x).to(device)
-    bits: torch.Tensor = (
-        flow(examples, torch.from_numpy(shift).to(device)) if isinstance(flow, HaarFlow) else flow(examples)
-    )
+    bits: torch.Tensor = flow(examples, torch.from_numpy(shift).to(device))
     return bits
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from haarchive.codecs.errors import ConfigError, SourceUnreadableError
 from haarchive.codecs.haar import colour
 from haarchive.codecs.haar.sound_band import amplitude_shift
+from haarchive.pipeline.jobs.cifar10 import Split, read_cifar10
 from haarchive.pipeline.jobs.train_config import TrainConfig
 
 __all__ = ["Corpus", "load_corpus"]
@@ -19,6 +20,11 @@ __all__ = ["Corpus", "load_corpus"]
 _COLOUR_ODDS = {"ycocg-r": 0.4, "rgb": 0.3, "grb": 0.15, "brg": 0.15}
 _DEGRADED_MARGIN = 16
 _JPEG_2000_ODDS = 0.35
+_CIFAR10: Mapping[str, Split] = {"cifar10:train": "train", "cifar10:test": "test"}
+"""What stands in a configuration instead of a folder."""
+_FIXED_FILES = 6
+_FIXED_WHOLE = 128
+"""Validation files of a set, and pictures where each is a single crop."""
 
 
 class Corpus:
@@ -46,6 +52,10 @@ class Corpus:
         self.folders = [(name, arrays) for name, arrays in self.folders if arrays]
         if not self.folders:
             raise ConfigError(f"none of {', '.join(name for name, _ in folders)} has a file as large as a crop")
+        self._wide = [(name, [a for a in arrays if a.shape[-1] >= most_planes]) for name, arrays in self.folders]
+        self._wide = [(name, arrays) for name, arrays in self._wide if arrays]
+        if not self._wide:
+            raise ConfigError(f"none of the recordings has the {most_planes} channels that a flow asks for")
 
     def batch(
         self, rng: np.random.Generator, planes: int, colour: str | None = None
@@ -67,13 +77,17 @@ class Corpus:
         """
         colours = _COLOUR_ODDS if colour is None else {colour: 1.0}
         examples = []
+        folders = self.folders if planes == 1 else self._wide
         for _ in range(self._config.batch):
-            _, arrays = self.folders[rng.integers(len(self.folders))]
+            name, arrays = folders[rng.integers(len(folders))]
             array = arrays[rng.integers(len(arrays))]
             if self._config.sound:
-                examples.append(_audio_crop(array, self._config.crop, rng))
+                examples.append(_audio_crop(array, self._config.crop, planes, rng))
             else:
-                examples.append(_image_crop(array, self._config.crop, planes, colours, self._config.degrade, rng))
+                crop = _image_crop(
+                    array, self._config.crop, planes, colours, self._config.degrade, rng, upright=name in _CIFAR10
+                )
+                examples.append(crop)
         return _stack(examples)
 
     def fixed(
@@ -81,14 +95,15 @@ class Corpus:
     ) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """The same unaugmented examples each time, by folder, for validation."""
         result = {}
-        for name, arrays in self.folders:
+        for name, arrays in self.folders if planes == 1 else self._wide:
             rng = np.random.default_rng(0)
+            whole = all(array.shape[:2] == self._config.crop for array in arrays)
             examples = [
-                _audio_crop(array, self._config.crop, rng, augment=False)
+                _audio_crop(array, self._config.crop, planes, rng, augment=False)
                 if self._config.sound
                 else _image_crop(array, self._config.crop, planes, {colour or "ycocg-r": 1.0}, 0.0, rng, augment=False)
-                for array in arrays[:6]
-                for _ in range(per_file)
+                for array in arrays[: _FIXED_WHOLE if whole else _FIXED_FILES]
+                for _ in range(1 if whole else per_file)
             ]
             result[name] = _stack(examples)
         return result
@@ -101,7 +116,8 @@ def load_corpus(config: TrainConfig, folders: Sequence[str], data: Path) -> Corp
     ----------
     config : TrainConfig
     folders : sequence of str
-        Relative to `data`.
+        Relative to `data`; ``cifar10:train`` and ``cifar10:test`` are the pictures of CIFAR-10 as `read_cifar10` finds
+        them in `data`.
     data : Path
 
     Raises
@@ -111,8 +127,13 @@ def load_corpus(config: TrainConfig, folders: Sequence[str], data: Path) -> Corp
     SourceUnreadableError
         If a file cannot be decoded.
     """
-    loaded = []
+    loaded: list[tuple[str, list[NDArray[Any]]]] = []
     for folder in folders:
+        if folder in _CIFAR10:
+            if config.sound:
+                raise ConfigError(f"{folder}: pictures, but {config.codec!r} is trained on sound")
+            loaded.append((folder, list(read_cifar10(data, _CIFAR10[folder]))))
+            continue
         paths = sorted(path for path in (data / folder).glob("*") if path.is_file())
         if not paths:
             raise ConfigError(f"{data / folder}: no training files there; is --data right?")
@@ -151,6 +172,7 @@ def _image_crop(
     degrade: float,
     rng: np.random.Generator,
     augment: bool = True,
+    upright: bool = False,
 ) -> tuple[NDArray[np.int32], int]:
     # What goes through a lossy codec is cut out with a margin first, so that its grid lies anywhere.
     margin = (
@@ -163,7 +185,9 @@ def _image_crop(
         if rng.random() < degrade:
             crop = _degraded(np.ascontiguousarray(crop), rng)
         crop = _cut(crop, size, rng)
-    if augment:
+    if augment and upright:  # photographs have an up and a down, slides have not
+        crop = crop[:, :: rng.choice((1, -1))]
+    elif augment:
         crop = crop[:: rng.choice((1, -1)), :: rng.choice((1, -1))]
         if size[0] == size[1] and rng.random() < 0.5:
             crop = crop.swapaxes(0, 1)
@@ -174,7 +198,8 @@ def _image_crop(
     else:
         samples = colour.forward(name, np.ascontiguousarray(samples))
     samples = samples.copy()
-    samples[0] -= 128
+    # As codecs do: planes that are differences have no middle to take off.
+    samples[: 1 if name != "none" else planes] -= 128
     return samples, 0
 
 
@@ -198,17 +223,27 @@ def _degraded(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
 
 
 def _audio_crop(
-    sound: NDArray[Any], size: tuple[int, int], rng: np.random.Generator, augment: bool = True
+    sound: NDArray[Any], size: tuple[int, int], planes: int, rng: np.random.Generator, augment: bool = True
 ) -> tuple[NDArray[np.int32], int]:
     frames = size[1]
     start = int(rng.integers(sound.shape[0] - frames + 1))
     crop = sound[start : start + frames].astype(np.int32)
-    channel = crop[:, 0]
+    if planes == 1:
+        crop = _one_channel(crop, rng, augment)[:, None]
+    else:
+        crop = crop[:, :planes]
+        if augment and rng.random() < 0.5:
+            crop = crop[:, ::-1]
+    if augment and rng.random() < 0.5:
+        crop = -crop
+    if augment and rng.random() < 0.3:
+        crop = crop >> int(rng.integers(1, 4))
+    return np.ascontiguousarray(crop.T)[:, None], amplitude_shift(crop)
+
+
+def _one_channel(crop: NDArray[np.int32], rng: np.random.Generator, augment: bool) -> NDArray[np.int32]:
+    """The first channel, or the middle or side of the first two."""
     if crop.shape[1] > 1 and (not augment or rng.random() < 0.7):
         side = crop[:, 1] - crop[:, 0]
-        channel = side if augment and rng.random() < 0.5 else crop[:, 0] + (side >> 1)
-    if augment and rng.random() < 0.5:
-        channel = -channel
-    if augment and rng.random() < 0.3:
-        channel = channel >> int(rng.integers(1, 4))
-    return channel[None, None].copy(), amplitude_shift(channel)
+        return side if augment and rng.random() < 0.5 else crop[:, 0] + (side >> 1)
+    return crop[:, 0]

@@ -1,0 +1,50 @@
+"""Bitstreams that must stay as they are: archives hold such.
+
+`make_idf_golden` writes the file, after a deliberate change of the format only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from idf_models import KINDS, made_codec, made_model
+from make_idf_golden import GOLDEN, PICTURES, WHOLE
+
+from haarchive.codecs.base import Bitstream
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(GOLDEN.read_text())
+    return result
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_file_has_its_golden_bytes(golden: dict[str, Any], kind: str) -> None:
+    assert hashlib.sha256(made_model(kind)).hexdigest() == golden[kind]["model"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["plain", "adaptive"])
+def test_pictures_give_their_golden_bitstreams(golden: dict[str, Any], kind: str, how: str) -> None:
+    bitstreams = made_codec(kind, how == "adaptive").encode(list(PICTURES.values()))
+    for name, bitstream in zip(PICTURES, bitstreams, strict=True):
+        expected = golden[kind][how][name]
+        assert [len(band) for band in bitstream.bands] == expected["sizes"], name
+        assert hashlib.sha256(b"".join(bitstream.bands)).hexdigest() == expected["sha256"], name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["plain", "adaptive"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_picture_of_old_decodes_to_its_samples(golden: dict[str, Any], kind: str, how: str, name: str) -> None:
+    bands = tuple(base64.b64decode(band) for band in golden[kind][how][name]["bands"])
+    assert len(bands) > 1  # coded, not raw
+    (decoded,) = made_codec(kind).decode([Bitstream(bands)])
+    assert np.array_equal(decoded, PICTURES[name])
+    assert decoded.dtype == PICTURES[name].dtype
