@@ -39,7 +39,8 @@ from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["IdfAudioCodec"]
 
-_EFFORTS: dict[Preset, int] = {"fast": 1, "balanced": 2, "max": 3}
+_EFFORTS: dict[Preset, tuple[int, ...]] = {"fast": (1,), "balanced": (2,), "max": (1, 2, 3)}
+"""What the encoder tries: whichever gives the fewest bytes is kept."""
 
 
 class IdfAudioCodec(Codec):
@@ -52,9 +53,9 @@ class IdfAudioCodec(Codec):
     model_digest : str
     model : bytes
         The model file, for archives to keep.
-    effort : int
-        How much the last couplings of what is encoded adapt, 0 to 3; see `SoundHeader`. Decoding reads it from the
-        bitstream.
+    efforts : sequence of int
+        How much the last couplings of what is encoded may adapt, 0 to 3; see `SoundHeader`. Decoding reads from the
+        bitstream which it was.
 
     Raises
     ------
@@ -64,7 +65,7 @@ class IdfAudioCodec(Codec):
 
     name: ClassVar[str] = "idf-audio"
 
-    def __init__(self, flows: dict[str, PlacedFlow], model_digest: str, model: bytes, effort: int = 2) -> None:
+    def __init__(self, flows: dict[str, PlacedFlow], model_digest: str, model: bytes, efforts: Sequence[int]) -> None:
         self._flows = {name: placed for name, placed in flows.items() if name in ("p1", "p2")}
         for name, placed in self._flows.items():
             steps = placed.flow.steps
@@ -75,7 +76,7 @@ class IdfAudioCodec(Codec):
                 raise ModelError(f"the flow {name!r} is not one of sound")
         self.model_digest = model_digest
         self.model = model
-        self._effort = effort
+        self._efforts = efforts
         self._device = flows["p1"].device
         self._together = len(self._flows)
         self._tag = bytes.fromhex(model_digest)[:2]
@@ -96,7 +97,7 @@ class IdfAudioCodec(Codec):
         model : bytes, optional
         device : str
         preset : {'fast', 'balanced', 'max'}
-            How far the adaptive couplings look.
+            How far the adaptive couplings look; 'max' tries all ways.
         adaptive : bool
             Whether there are any.
 
@@ -107,7 +108,7 @@ class IdfAudioCodec(Codec):
         """
         data = shipped_model(cls.name, preset) if model is None else model
         flows, digest = load_flows(cls.name, data, device)
-        return cls(flows, digest, data, _EFFORTS[preset] if adaptive else 0)
+        return cls(flows, digest, data, _EFFORTS[preset] if adaptive else (0,))
 
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
         """Encode recordings independently of each other; see `Codec.encode`."""
@@ -137,7 +138,7 @@ class IdfAudioCodec(Codec):
         )
         bands = self._encode_channels(header, x, sample_map)
         raw = (replace(header, raw=True, mapped=False, silent=False).to_bytes() + raw_bytes(chunk),)
-        return Bitstream(min(bands, raw, key=lambda bands: sum(map(len, bands))))
+        return Bitstream(_smallest([bands, raw]))
 
     def _encode_channels(self, header: SoundHeader, x: NDArray[np.int32], sample_map: SampleMap) -> tuple[bytes, ...]:
         mapped = _map_bytes(sample_map) if header.mapped else b""
@@ -145,23 +146,25 @@ class IdfAudioCodec(Codec):
             return (header.to_bytes() + mapped,)
         units = self._units(len(x))
         shifts = tuple(amplitude_shift(x[part]) for _, part in units)
-        effort = self._effort if header.bits <= sound_adapt.MAX_BITS else 0
-        header = replace(header, effort=effort, shifts=shifts)
-        writer = ChunkWriter(self._levels(len(x)))
-        for (placed, part), shift in zip(units, shifts, strict=True):
-            coding = SoundCoding(placed.flow.planes, shift, header.limit, effort)
-            *parts, last = placed.analyse(torch.from_numpy(x[part][None, :, None]).to(self._device), shift)
-            writer.add(
-                coding,
-                to_numpy(last)[0],
-                placed.tables,
-                [
+        efforts = self._efforts if header.bits <= sound_adapt.MAX_BITS else (0,)
+        latents = [
+            placed.latents(torch.from_numpy(x[part][None, :, None]).to(self._device), shift)
+            for (placed, part), shift in zip(units, shifts, strict=True)
+        ]
+        tried = []
+        for effort in efforts:
+            chosen = replace(header, effort=effort, shifts=shifts)
+            writer = ChunkWriter(self._levels(len(x)))
+            for (placed, _), shift, (parts, last) in zip(units, shifts, latents, strict=True):
+                items = [
                     (of.step, of.level, to_numpy(of.given)[0], to_numpy(of.parameters)[0], to_numpy(z)[0])
-                    for of, z in reversed(parts)
-                ],
-            )
-        last_band, *bands = writer.bands()
-        return (header.to_bytes() + mapped + self._tag + last_band, *bands)
+                    for of, z in parts
+                ]
+                coding = SoundCoding(placed.flow.planes, shift, header.limit, effort)
+                writer.add(coding, to_numpy(last)[0], placed.tables, items)
+            last_band, *bands = writer.bands()
+            tried.append((chosen.to_bytes() + mapped + self._tag + last_band, *bands))
+        return _smallest(tried)
 
     def _decode(self, bitstream: Bitstream) -> Samples:
         header, rest = SoundHeader.from_bytes(bitstream.bands[0] if bitstream.bands else b"", self._together)
@@ -223,6 +226,10 @@ class IdfAudioCodec(Codec):
     def _levels(self, channels: int) -> list[int]:
         """The levels that factor something out, coarsest first: a band each."""
         return sorted({level for placed, _ in self._units(channels) for level in placed.flow.factored}, reverse=True)
+
+
+def _smallest(forms: Sequence[tuple[bytes, ...]]) -> tuple[bytes, ...]:
+    return min(forms, key=lambda bands: sum(map(len, bands)))
 
 
 def _map_bytes(sample_map: SampleMap) -> bytes:

@@ -44,6 +44,9 @@ _BATCH_SAMPLES = {"cpu": 1 << 18, "cuda": 1 << 25}
 
 _AT_ONCE = 2
 
+_SMALL = 1 << 15
+"""Samples of pictures of which nobody needs a lower resolution: 80 x 80 pixels in colour have 19200."""
+
 _LIMIT_BITS = 2 + 4
 """Locations are bounded by the samples' range, two bits for details of colour differences, and 1/16."""
 
@@ -108,11 +111,8 @@ class IdfCodec(Codec):
 
         def encode(batch: list[int]) -> None:
             encoded = self._encode_batch(prepared[batch[0]][0], [prepared[n][1] for n in batch])
-            for n, bands in zip(batch, encoded, strict=True):
-                header, _ = prepared[n]
-                raw = (replace(header, raw=True).to_bytes() + raw_bytes(chunks[n]),)
-                bands = (header.to_bytes() + self._tag + bands[0], *bands[1:])
-                result[n] = Bitstream(min(bands, raw, key=lambda bands: sum(map(len, bands))))
+            for n, writer in zip(batch, encoded, strict=True):
+                result[n] = self._finished(chunks[n], prepared[n][0], writer)
 
         self._overlap(encode, _batches([header for header, _ in prepared], self._device))
         return [result[n] for n in range(len(chunks))]
@@ -131,7 +131,7 @@ class IdfCodec(Codec):
         def decode(batch: list[int]) -> None:
             numbers = [coded[n] for n in batch]
             headers = [parsed[n][0] for n in numbers]
-            readers = [self._reader(parsed[n][1], bitstreams[n].bands[1:], headers[0], reduce) for n in numbers]
+            readers = [self._reader(parsed[n][1], bitstreams[n].bands[1:], parsed[n][0], reduce) for n in numbers]
             planes = self._decode_batch(headers[0], [header.adaptive for header in headers], readers, reduce)
             for n, header, x in zip(numbers, headers, planes, strict=True):
                 result[n] = self._samples(header, x, reduce)
@@ -166,7 +166,7 @@ class IdfCodec(Codec):
             return _uncoded(header, rest)
         self._check_tag(rest)
         levels = self._levels(header.shape[2])
-        lacking = [b""] * (len(levels) + 1 - len(bands))
+        lacking = [] if header.together else [b""] * (len(levels) + 1 - len(bands))
         streams: list[bytes | memoryview] = [rest[len(self._tag) :], *bands[1:], *lacking]
         left = nbytes - (len(bands[0]) - len(streams[0]))
         last, *cut = cut_streams(streams, max(0, left), math.prod(header.shape), seed)
@@ -175,8 +175,9 @@ class IdfCodec(Codec):
             not stream and n + 1 < len(bands) and nbytes >= bitstream.nbytes for n, stream in enumerate(streams[1:])
         ]
         content = [b"" if empty else stream for empty, stream in zip(whole, cut, strict=True)]
-        reader = ChunkReader(last, dict(zip(levels, content, strict=True)))
-        planes = self._decode_batch(header, [header.adaptive], [reader], 0, whole=False)[0]
+        held = levels if header.together else dict(zip(levels, content, strict=True))
+        reader = ChunkReader(last, held, whole=False)
+        planes = self._decode_batch(header, [header.adaptive], [reader], 0)[0]
         return self._samples(header, planes, 0, whole=False)
 
     def sample(self, shape: tuple[int, int, int], *, seed: int = 0) -> Samples:
@@ -223,13 +224,24 @@ class IdfCodec(Codec):
         """The levels that factor something out, coarsest first: a band each."""
         return sorted({level for placed, _ in self._units(planes) for level in placed.flow.factored}, reverse=True)
 
-    def _encode_batch(self, header: IdfHeader, chunks: Sequence[NDArray[np.int32]]) -> list[tuple[bytes, ...]]:
-        """Bands, but for the header, of chunks of one shape and number of bits."""
+    def _finished(self, chunk: Samples, header: IdfHeader, writer: ChunkWriter) -> Bitstream:
+        """The smallest of what a chunk may be written as: bands, one stream where it is small, or raw."""
+        first, *bands = writer.bands()
+        choices = [
+            (header.to_bytes() + self._tag + first, *bands),
+            (replace(header, raw=True, adaptive=False).to_bytes() + raw_bytes(chunk),),
+        ]
+        if chunk.size <= _SMALL and (stream := writer.together()) is not None:
+            choices.append((replace(header, together=True).to_bytes() + self._tag + stream,))
+        return Bitstream(min(choices, key=lambda bands: sum(map(len, bands))))
+
+    def _encode_batch(self, header: IdfHeader, chunks: Sequence[NDArray[np.int32]]) -> list[ChunkWriter]:
+        """Streams of chunks of one shape and number of bits."""
         writers = [ChunkWriter(self._levels(header.shape[2])) for _ in chunks]
         if 0 not in header.shape:
             for placed, part in self._units(header.shape[2]):
                 self._encode_unit(placed, header, [chunk[part] for chunk in chunks], writers)
-        return [writer.bands() for writer in writers]
+        return writers
 
     def _encode_unit(
         self,
@@ -241,11 +253,9 @@ class IdfCodec(Codec):
         """Encode planes that go through one flow."""
         coding = _coding(placed, header, header.adaptive)
         x = np.stack([_centred(chunk, placed.flow.colour, header.bits) for chunk in chunks])
-        *parts, last = placed.analyse(torch.from_numpy(x).to(self._device), header.shift)
+        parts, last = placed.latents(torch.from_numpy(x).to(self._device), header.shift)
         ends = to_numpy(last)
-        items = [
-            (of.step, of.level, to_numpy(of.given), to_numpy(of.parameters), to_numpy(z)) for of, z in reversed(parts)
-        ]
+        items = [(of.step, of.level, to_numpy(of.given), to_numpy(of.parameters), to_numpy(z)) for of, z in parts]
 
         def write(n: int) -> None:
             of_chunk = [(step, level, given[n], out[n], z[n]) for step, level, given, out, z in items]
@@ -258,6 +268,8 @@ class IdfCodec(Codec):
         levels = self._levels(header.shape[2])
         if not 0 <= reduce <= len(levels):
             raise BitstreamError(f"a chunk of {len(levels)} levels cannot be reduced {reduce} times")
+        if header.together:
+            return ChunkReader(rest[len(self._tag) :], levels, whole=reduce == 0)
         if len(bands) < len(levels) - reduce:
             raise BitstreamError(f"{len(bands) + 1} bands are too few for a chunk of {len(levels)} levels")
         return ChunkReader(rest[len(self._tag) :], dict(zip(levels, bands[: len(levels) - reduce], strict=False)))
@@ -275,15 +287,13 @@ class IdfCodec(Codec):
         adaptive: Sequence[bool],
         readers: Sequence[ChunkReader],
         reduce: int,
-        whole: bool = True,
     ) -> list[NDArray[np.int32]]:
         """Planes of chunks of one shape and number of bits, each ``(C, H, W)``, at the resolution that flows give."""
         outputs = [
             self._decode_unit(placed, header, adaptive, readers, reduce) for placed, _ in self._units(header.shape[2])
         ]
-        if whole:
-            for reader in readers:
-                reader.finish()
+        for reader in readers:
+            reader.finish()
         return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
     def _decode_unit(

@@ -20,7 +20,7 @@ MAX_SIDE = 1 << 16
 MAX_PLANES = (1 << 16) - 1
 
 _VERSION = 1
-_RAW, _ADAPTIVE, _WIDE = 1, 2, 4
+_RAW, _ADAPTIVE, _WIDE, _TOGETHER = 1, 2, 4, 8
 _MAX_NUMBER = 1 << 32
 
 
@@ -41,6 +41,8 @@ class IdfHeader:
         The paper's escape bit (section 3.3): the samples follow as they are.
     adaptive : bool
         Whether the last couplings adapt to the picture (`haarchive.codecs.idf.adaptive`).
+    together : bool
+        Whether one stream holds all levels.
     """
 
     dtype: np.dtype
@@ -49,6 +51,7 @@ class IdfHeader:
     divisor: int = 1
     raw: bool = False
     adaptive: bool = False
+    together: bool = False
 
     @property
     def shift(self) -> int:
@@ -58,6 +61,7 @@ class IdfHeader:
     def to_bytes(self) -> bytes:
         """Version and flags, bits, then divisor, height, width and planes as variable-length numbers."""
         flags = _RAW * self.raw + _ADAPTIVE * self.adaptive + _WIDE * DTYPES.index(self.dtype)
+        flags += _TOGETHER * self.together
         height, width, planes = self.shape
         numbers = b"".join(to_varint(n) for n in (self.divisor, height, width, planes))
         return bytes([_VERSION << 4 | flags, self.bits]) + numbers
@@ -84,8 +88,9 @@ class IdfHeader:
             numbers.append(number)
         divisor, height, width, planes = numbers
         dtype = DTYPES[bool(flags & _WIDE)]
-        header = cls(dtype, (height, width, planes), bits, divisor, bool(flags & _RAW), bool(flags & _ADAPTIVE))
+        raw, adaptive, together = (bool(flags & flag) for flag in (_RAW, _ADAPTIVE, _TOGETHER))
+        header = cls(dtype, (height, width, planes), bits, divisor, raw, adaptive, together)
         sane = max(height, width) <= MAX_SIDE and planes <= MAX_PLANES and 8 <= bits <= max(8, 8 * dtype.itemsize)
-        if not sane or flags & 8 or not 1 <= divisor <= np.iinfo(dtype).max:
+        if not sane or (raw and together) or not 1 <= divisor <= np.iinfo(dtype).max:
             raise BitstreamError("the header of an idf bitstream is damaged")
         return header, rest

@@ -109,6 +109,15 @@ class PlacedFlow:
                     level += isinstance(step, Squeeze)
         yield x
 
+    def latents(self, x: Tensor, shift: int) -> tuple[list[tuple[Factored, Tensor]], Tensor]:
+        """All that `analyse` yields: what is factored out in decoding order, coarsest first, and what is left."""
+        factored: list[tuple[Factored, Tensor]] = []
+        for part in self.analyse(x, shift):
+            if isinstance(part, Tensor):
+                return factored, part
+            factored.insert(0, part)
+        raise AssertionError("analyse ends with what is left")
+
     def synthesise(
         self,
         x: Tensor,

@@ -68,6 +68,7 @@ class ChunkWriter:
         self._last = OperationList()
         self._levels = {level: OperationList() for level in levels}
         self._zero = dict.fromkeys(levels, True)
+        self._groups = 0
 
     def add(
         self,
@@ -88,6 +89,7 @@ class ChunkWriter:
         parts : sequence of (step, level, given, parameters, latents)
             In decoding order.
         """
+        self._groups += 1
         code_mixture(last, tables, coding.low_bits, self._last)
         coders: dict[int, FactoredCoder] = {}
         for step, level, given, parameters, z in parts:
@@ -101,6 +103,18 @@ class ChunkWriter:
         levels = [b"" if self._zero[level] else ops.to_bytes() for level, ops in self._levels.items()]
         return (self._last.to_bytes(), *levels)
 
+    def together(self) -> bytes | None:
+        """All bands as one stream, which spares the coder's state of each; None of several groups.
+
+        Several groups would have to alternate within it, and are decoded one after the other.
+        """
+        if self._groups != 1:
+            return None
+        stream = OperationList()
+        for part in (self._last, *self._levels.values()):
+            stream.extend(part)
+        return stream.to_bytes()
+
 
 class ChunkReader:
     """Reads what a `ChunkWriter` wrote.
@@ -109,13 +123,22 @@ class ChunkReader:
     ----------
     last : bytes-like
         Band 0 behind the header.
-    levels : dict of int to bytes
-        Content of each level's band, as far as there are any.
+    levels : dict of int to bytes, or sequence of int
+        Content of each level's band, as far as there are any; or which levels there are, all in the one stream.
+    whole : bool
+        Whether everything will be read, so that `finish` can tell how it must end.
     """
 
-    def __init__(self, last: bytes | memoryview, levels: dict[int, bytes]) -> None:
+    def __init__(
+        self, last: bytes | memoryview, levels: dict[int, bytes] | Sequence[int], *, whole: bool = True
+    ) -> None:
+        self._whole = whole
         self._last = WordReader(last)
-        self._levels = {level: WordReader(data) if data else None for level, data in levels.items()}
+        self._levels = (
+            {level: WordReader(data) if data else None for level, data in levels.items()}
+            if isinstance(levels, dict)
+            else dict.fromkeys(levels, self._last)
+        )
         self._coders: dict[int, FactoredCoder] = {}
 
     def last(self, coding: Coding, z: NDArray[np.int32], tables: CdfTables) -> None:
@@ -155,6 +178,8 @@ class ChunkReader:
         ------
         BitstreamError
         """
+        if not self._whole:
+            return
         self._last.finish()
         for reader in self._levels.values():
             if reader is not None:

@@ -97,6 +97,12 @@ class OperationList:
             piece = mask[at : at + _MASK_BITS]
             self.add_bits(int(piece @ (1 << np.arange(len(piece)))), len(piece))
 
+    def extend(self, other: OperationList) -> None:
+        """Append all operations of another list."""
+        start, freq, n = self.reserve(-(-other.n // MAX_VALUE_OPS))
+        start[n : n + other.n], freq[n : n + other.n] = other._start[: other.n], other._freq[: other.n]
+        self.n += other.n
+
     def to_bytes(self) -> bytes:
         """The rANS stream of all operations; nothing for none."""
         if self.n == 0:

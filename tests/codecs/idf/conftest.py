@@ -10,6 +10,9 @@ from idf_models import KINDS, made_codec
 
 from haarchive.codecs.idf.codec import IdfCodec
 
+MADE = [("pyramid", False), ("pyramid", True), ("paper", True), ("coupled", False)]
+"""Small models, and whether the codec adapts."""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
@@ -20,9 +23,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session", params=[(kind, adaptive) for kind in KINDS for adaptive in (False, True)], ids=str)
+@pytest.fixture(scope="session", params=MADE, ids=str)
 def made(request: pytest.FixtureRequest) -> IdfCodec:
-    """The codec with each small model, with adaptive couplings and without."""
+    """The codec with small models of each kind, with adaptive couplings or without."""
     kind, adaptive = request.param
     return made_codec(kind, adaptive)
 

@@ -40,7 +40,7 @@ def made_sound_model(kind: str = "pyramid", most: int = 2) -> bytes:
 def made_sound_codec(kind: str = "pyramid", effort: int = 2, most: int = 2) -> IdfAudioCodec:
     """The codec with a small model."""
     made = IdfAudioCodec.load(made_sound_model(kind, most))
-    return IdfAudioCodec(made._flows, str(made.model_digest), made.model or b"", effort)
+    return IdfAudioCodec(made._flows, str(made.model_digest), made.model or b"", (effort,))
 
 
 def recording(frames: int, channels: int, seed: int = 1) -> NDArray[np.int16]:

@@ -80,8 +80,7 @@ KINDS = ("constant", "zero", "noise", "huge", "one huge", "checks", "grid of fou
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shift", [0, 8])
-@pytest.mark.parametrize("adaptive", [False, True])
-@pytest.mark.parametrize("of", [1, 2, 3, 4])
+@pytest.mark.parametrize(("adaptive", "of"), [(False, 1), (True, 1), (True, 2), (True, 4)])
 def test_adversarial_latents_come_back(kind: str, shift: int, adaptive: bool, of: int) -> None:
     z = latents(kind, shift=shift)
     level = made_level(z, shift)

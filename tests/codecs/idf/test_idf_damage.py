@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from idf_models import picture
+from idf_models import made_codec, picture
 
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.errors import BitstreamError
@@ -84,7 +84,7 @@ def test_headers_of_noise_are_refused_or_harmless(adapting: IdfCodec) -> None:
     (bitstream,) = adapting.encode([picture(20, 24)])
     begin = beginning(bitstream) - 2
     rng = np.random.default_rng(2)
-    for _ in range(200):
+    for _ in range(80):
         head = bytearray(bitstream.bands[0])
         for at in rng.integers(0, begin, 2):
             head[at] = rng.integers(256)
@@ -152,14 +152,15 @@ def test_bands_of_another_picture_are_noticed_or_give_a_third(adapting: IdfCodec
             assert not any(np.array_equal(decoded, image) for image in images)
 
 
-@pytest.mark.parametrize("shape", [(1 << 16, 1 << 16, 3), (1 << 16, 80, 3), (80, 80, (1 << 16) - 1), (1 << 14,) * 3])
-@pytest.mark.parametrize("raw", [False, True])
-def test_a_damaged_size_costs_no_time_or_memory(adapting: IdfCodec, shape: tuple[int, int, int], raw: bool) -> None:
-    (bitstream,) = adapting.encode([picture(40, 48)])
+@pytest.mark.parametrize("shape", [(1 << 16, 1 << 16, 3), (1 << 16, 80, 3), (80, 80, (1 << 16) - 1)], ids=str)
+def test_a_damaged_size_costs_no_time_or_memory(shape: tuple[int, int, int]) -> None:
+    codec = made_codec("paper")
+    (bitstream,) = codec.encode([picture(40, 48)])
     start = beginning(bitstream) - 2
-    header = IdfHeader(np.dtype(np.uint8), shape, raw=raw, adaptive=True).to_bytes()
-    with pytest.raises(BitstreamError):
-        adapting.decode([Bitstream((header + bitstream.bands[0][start:], *bitstream.bands[1:]))])
+    for raw in (False, True):
+        header = IdfHeader(np.dtype(np.uint8), shape, raw=raw, adaptive=True).to_bytes()
+        with pytest.raises(BitstreamError):
+            codec.decode([Bitstream((header + bitstream.bands[0][start:], *bitstream.bands[1:]))])
 
 
 SCRIPT = """
@@ -185,7 +186,7 @@ for kind in KINDS:
     chunk = picture(18, 21, 4, 16)
     (bitstream,) = codec.encode([chunk])
     assert np.array_equal(codec.decode([bitstream])[0], chunk)
-    for _ in range(40):
+    for _ in range(10):
         bands = [bytearray(band) for band in bitstream.bands]
         band = bands[rng.integers(len(bands))]
         for _ in range(rng.integers(1, 4)):

@@ -63,7 +63,7 @@ def test_a_truncated_header_is_refused(length: int) -> None:
     ("place", "value"),
     [
         (0, 0x00),  # version 0
-        (0, 0x18),  # a flag that does not exist
+        (0, 0x19),  # raw, and in one stream
         (1, 0),  # no bits
         (1, 7),
         (1, 9),  # more than uint8 has

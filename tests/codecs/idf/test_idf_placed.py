@@ -109,7 +109,7 @@ def test_latents_and_parameters_are_those_of_the_reference(key: tuple[str, int],
 
 
 @pytest.mark.parametrize("key", MADE, ids=str)
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 21), st.integers(1, 21)),
     bits=st.sampled_from([8, 11, 16]),
