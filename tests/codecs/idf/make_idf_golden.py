@@ -17,7 +17,8 @@ from idf_models import KINDS, made_codec, made_model, picture
 GOLDEN = Path(__file__).parents[2] / "golden" / "idf.json"
 
 PICTURES = {
-    "rgb": picture(70, 83),
+    "rgb": picture(110, 103),
+    "small": picture(17, 40),
     "grey": picture(64, 40, 1),
     "12 bits": picture(28, 30, 3, 12),
     "16 bits": picture(33, 35, 1, 16),
