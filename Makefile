@@ -43,6 +43,7 @@ demo: install
 bench: install
 	$(BIN)/python benchmarks/rans.py
 	$(BIN)/python benchmarks/lossless_images.py $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python benchmarks/idf.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/lossless_audio.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/jobs.py $(if $(DATA),--data "$(DATA)")
 

@@ -8,8 +8,8 @@ Location: *experts* correct the network's. Each is a linear predictor of what is
 from features around the sample: errors (causal ones of its own channel; of channels done before, on all sides), and
 samples of the bands that are known. It has one set of weights for the channel, or one for each phase of a periodic
 grid, since JPEG's blocks and subsampled chroma make phases differ. Weights are least squares: normal equations of all
-samples so far, each divided by its scale, with a ridge; one Gauss-Seidel sweep a row moves the weights towards their
-solution. The experts' predictions are blended by the inverse squares of their errors nearby.
+samples so far, each divided by its scale, with a ridge; three Gauss-Seidel sweeps a row move the weights towards
+their solution. The experts' predictions are blended by the inverse cubes of their errors nearby.
 
 Scale: corrections to the network's log-scale, from tables by the errors nearby (in the channel; in each channel done
 before) and the scale predicted, and by phase; each sample moves its entries by the gradient of its own code length.
@@ -37,34 +37,35 @@ PERIOD = 8
 _WEIGHT_BITS = 16
 _WEIGHT_LIMIT = 1 << 18
 _DIAGONAL_BITS = 30
+_SWEEPS = 3
 _SIGNIFICANT = (1 << 15) - 1
 """Features are clamped to 128 scales."""
 _LEVELS, _NEARS = 48, 32
 _LARGEST = 1 << 30
 _ERROR_LIMIT = 4095
 
-# Steps after n visits, in 2**-16, as in `haarchive.codecs.haar.adapt`, but that phases move slower.
-_STEP = np.array([max((1 << 17) // (2 * n + 41), (1 << 16) // 100) for n in range(256)], np.int64)
+# Steps after n visits, in 2**-16: 1 / (n + 30.5) down to 1 / 100, and 0.7 / (n + 20.5) down to 1 / 200 for phases.
+_STEP = np.array([max((1 << 17) // (2 * n + 61), (1 << 16) // 100) for n in range(256)], np.int64)
 _PHASE_STEP = np.array([max(7 * (1 << 17) // (10 * (2 * n + 41)), (1 << 16) // 200) for n in range(256)], np.int64)
 
 
 @kernel
 def _solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
-    """One Gauss-Seidel sweep of ``(gram + ridge I) w = moment``; the upper triangle of `gram` counts."""
+    """Gauss-Seidel sweeps of ``(gram + ridge I) w = moment``."""
     top = np.int64(1)
     for k in range(count):
         top = max(top, gram[k, k])
     shift = 0
     while (top + ridge) >> shift >= 1 << _DIAGONAL_BITS:
         shift += 1
-    for k in range(count):
-        total = (moment[k] >> shift) << _WEIGHT_BITS
-        for j in range(k):
-            total -= (gram[j, k] >> shift) * weights[j]
-        for j in range(k + 1, count):
-            total -= (gram[k, j] >> shift) * weights[j]
-        weight = total // max((gram[k, k] + ridge) >> shift, 1)
-        weights[k] = min(max(weight, -_WEIGHT_LIMIT), _WEIGHT_LIMIT)
+    for _ in range(_SWEEPS):
+        for k in range(count):
+            row = gram[k, :count]
+            total = ((moment[k] >> shift) << _WEIGHT_BITS) + (row[k] >> shift) * weights[k]
+            for j in range(row.size):
+                total -= (row[j] >> shift) * weights[j]
+            weight = total // max((row[k] + ridge) >> shift, 1)
+            weights[k] = min(max(weight, -_WEIGHT_LIMIT), _WEIGHT_LIMIT)
 
 
 @kernel
@@ -222,7 +223,7 @@ def adapt_channel(  # type: ignore[no-untyped-def]
             above, share = np.int64(0), np.int64(0)
             for e in range(experts + 1):
                 cost = _missed(missed[e], at, stride) + 16 + (usual[e] >> 10)
-                part = (np.int64(1) << 40) // (cost * cost)
+                part = (np.int64(1) << 50) // (cost * cost) // cost + 1
                 above += part * guess[e]
                 share += part
             place = location[i, j] + (above + (share >> 1)) // share
@@ -258,9 +259,13 @@ def adapt_channel(  # type: ignore[no-untyped-def]
             by_phase[i % PERIOD, j % PERIOD] += (slope * _PHASE_STEP[visits] * 92) >> 14
             seen_phase[i % PERIOD, j % PERIOD] = min(visits + 1, 255)
         for p in range(min(period, width)):
+            of_class = by_class[row_phase + p]
             for k in range(features):
                 for m in range(k, features):
                     gram[k, m] += of_row[p, k, m]
-                    by_class[row_phase + p, k, m] += of_row[p, k, m]
+                    of_class[k, m] += of_row[p, k, m]
                     of_row[p, k, m] = 0
+                for m in range(k):
+                    gram[k, m] = gram[m, k]
+                    of_class[k, m] = of_class[m, k]
     return n, state, pos
