@@ -27,18 +27,20 @@ from haarchive.pipeline import archive
 from haarchive.pipeline.jobs.report import JobReport
 from haarchive.pipeline.jobs.restore import restore
 
-PRESETS = ("fast", "balanced", "max")
+PRESETS = {"haar": ("fast", "balanced", "max"), "idf": ("fast", "balanced")}
+"""Of each family of flows those that call other kernels."""
 
 
 def main() -> int:
-    """Archive with every preset, and restore."""
+    """Archive with every codec, and restore."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         sources = make_sources(root / "sources")
-        for preset in PRESETS:
-            url = root / preset
-            fail_unless_ok(archive(sources, url, preset=preset, engine="local"))
-            fail_unless_ok(restore(str(url), root / f"{preset}-restored"))
+        for family, presets in PRESETS.items():
+            for preset in presets:
+                url = root / f"{family}-{preset}"
+                fail_unless_ok(archive(sources, url, codec=family, preset=preset, engine="local"))
+                fail_unless_ok(restore(str(url), root / f"{url.name}-restored"))
     called = [kernel for kernel in kernels() if kernel.signatures]
     compiled = sum(sum(kernel.stats.cache_misses.values()) for kernel in called)
     print(f"{len(called)} kernels: {compiled} compiled, {sum(len(k.signatures) for k in called) - compiled} found")

@@ -98,7 +98,9 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_fields,
         }
-        line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        # Ray, once it is imported, puts attributes of its own on every record.
+        named = record.__dict__.items()
+        line |= {name: value for name, value in named if name not in _STANDARD and not name.startswith("_")}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)

@@ -34,7 +34,7 @@ def logarithm(value: int) -> int:
 
 def kernel_log(value: int) -> int:
     real = np.empty(1, np.float32)
-    return int(adapt._log(np.int64(value), real, real.view(np.int32)))
+    return int(adapt.logarithm(np.int64(value), real, real.view(np.int32)))
 
 
 def padded(count: int, top: int, seed: int, low: int | None = None) -> NDArray[np.int32]:

@@ -17,6 +17,12 @@ from haarchive.codecs.idf.codec import IdfCodec
 from haarchive.codecs.idf.header import IdfHeader
 
 
+@pytest.fixture(autouse=True)
+def in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pictures in bands, as large ones are."""
+    monkeypatch.setattr("haarchive.codecs.idf.codec._SMALL", 0)
+
+
 def flipped(bitstream: Bitstream, band: int, bit: int) -> Bitstream:
     bands = [bytearray(b) for b in bitstream.bands]
     bands[band][bit // 8] ^= 1 << bit % 8

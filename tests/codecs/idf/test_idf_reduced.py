@@ -12,6 +12,13 @@ from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar import colour
 from haarchive.codecs.haar.lifting import split
 
+
+@pytest.fixture(autouse=True)
+def in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pictures in bands, as large ones are."""
+    monkeypatch.setattr("haarchive.codecs.idf.codec._SMALL", 0)
+
+
 SHAPES = [(1, 1, 3), (1, 9, 1), (17, 31, 3), (40, 48, 5), (64, 64, 4)]
 
 
@@ -114,3 +121,16 @@ def test_too_few_bands_are_refused() -> None:
     for reduce in range(3):
         with pytest.raises(BitstreamError, match="too few"):
             codec.decode([Bitstream(bitstream.bands[: 3 - reduce])], reduce=reduce)
+
+
+def test_one_stream_gives_the_lower_resolutions_that_bands_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = "pyramid"
+    image = picture(37, 42)
+    (bands,) = made_codec(kind).encode([image])
+    monkeypatch.setattr("haarchive.codecs.idf.codec._SMALL", 1 << 15)
+    (together,) = made_codec(kind).encode([image])
+    assert len(together.bands) == 1 < len(bands.bands)
+    assert together.nbytes < bands.nbytes
+    for reduce in range(3):
+        expected, got = made_codec(kind).decode([bands, together], reduce=reduce)
+        assert np.array_equal(got, expected)
