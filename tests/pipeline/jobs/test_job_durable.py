@@ -212,8 +212,14 @@ class Interrupting(Quiet):
 
     def __init__(self, url: Path) -> None:
         self._url = url
+        self._bytes = 0
 
     def advanced(self, source: str, raw_bytes: int) -> None:
+        self._bytes += raw_bytes
+        # The first shard is encoded by then, and written while the next one is: encoding may be the faster.
+        latest = time.monotonic() + 10
+        while self._bytes > CONFIG.shard_bytes and not remembered(self._url) and time.monotonic() < latest:
+            time.sleep(0.01)
         if remembered(self._url):
             signal.raise_signal(signal.SIGINT)
 
