@@ -19,17 +19,17 @@ from torch import Tensor
 from haarchive.codecs.distributions.logistic import SCALES_PER_OCTAVE
 from haarchive.codecs.distributions.mixture import WEIGHT_ONE
 from haarchive.codecs.errors import UnsupportedSamplesError
-from haarchive.codecs.haar import colour
 from haarchive.codecs.haar.objective import logistic_bits
 from haarchive.codecs.idf.entropy import SCALE_OFFSET
 from haarchive.codecs.idf.flow import MixturePrior
 from haarchive.codecs.idf.placed import PlacedFlow
+from haarchive.codecs.idf.planes import centred, flow_units
 from haarchive.codecs.idf.steps import COEFFICIENT_BITS, LOCATION_BITS, FactorOut, n_coefficients
-from haarchive.codecs.planes import plane_groups
 from haarchive.codecs.rans.values import MAX_SCALE
 
 __all__ = ["analytic_bits", "analytic_picture_bits"]
 
+_BITS = 8
 _OCTAVE = 64
 _LOG_SCALES = (-SCALE_OFFSET / SCALES_PER_OCTAVE, (MAX_SCALE - SCALE_OFFSET) / SCALES_PER_OCTAVE)
 """What the coder clamps logarithms of scales to."""
@@ -58,14 +58,9 @@ def analytic_picture_bits(flows: Mapping[str, PlacedFlow], pictures: NDArray[np.
         raise UnsupportedSamplesError(f"(N, H, W, C) uint8 is wanted, not {pictures.shape} {pictures.dtype}")
     planes = np.ascontiguousarray(np.moveaxis(pictures, 3, 0)).astype(np.int32)
     total = 0.0
-    for group in plane_groups(len(planes)):
-        together = flows.get(f"p{group.stop - group.start}")
-        parts = [group] if together else [slice(n, n + 1) for n in range(group.start, group.stop)]
-        placed = together or flows["p1"]
-        for part in parts:
-            x = colour.forward(placed.flow.colour, planes[part]).copy()
-            x[: 1 if placed.flow.colour != "none" else len(x)] -= 128
-            total += analytic_bits(placed, torch.from_numpy(np.moveaxis(x, 0, 1).copy()).to(placed.device))
+    for placed, part in flow_units(flows, len(planes)):
+        x = centred(planes[part], placed.flow.colour, _BITS)
+        total += analytic_bits(placed, torch.from_numpy(np.moveaxis(x, 0, 1).copy()).to(placed.device))
     return total
 
 

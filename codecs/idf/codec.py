@@ -26,16 +26,16 @@ from torch import Tensor
 
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
-from haarchive.codecs.haar import colour
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 from haarchive.codecs.idf.escape import raw_bytes, raw_samples
 from haarchive.codecs.idf.factored import expect
 from haarchive.codecs.idf.header import DTYPES, MAX_PLANES, MAX_SIDE, IdfHeader
 from haarchive.codecs.idf.placed import Factored, PlacedFlow, to_numpy
+from haarchive.codecs.idf.planes import centred, flow_units, uncentred
 from haarchive.codecs.idf.sampling import cut_streams
 from haarchive.codecs.idf.shipped import load_flows, shipped_model
 from haarchive.codecs.idf.streams import ChunkReader, ChunkWriter, Coding
-from haarchive.codecs.planes import common_divisor, plane_groups
+from haarchive.codecs.planes import common_divisor
 
 __all__ = ["IdfCodec"]
 
@@ -170,11 +170,12 @@ class IdfCodec(Codec):
         streams: list[bytes | memoryview] = [rest[len(self._tag) :], *bands[1:], *lacking]
         left = nbytes - (len(bands[0]) - len(streams[0]))
         last, *cut = cut_streams(streams, max(0, left), math.prod(header.shape), seed)
-        # A band that is all there and empty holds zeros; one that is not is drawn.
-        whole = [
-            not stream and n + 1 < len(bands) and nbytes >= bitstream.nbytes for n, stream in enumerate(streams[1:])
+        # An empty band holds zeros where it was reached; one that was not is drawn.
+        reached = np.cumsum([len(stream) for stream in streams])[:-1] <= left
+        content = [
+            b"" if here and n + 1 < len(bands) and not streams[n + 1] else stream
+            for n, (here, stream) in enumerate(zip(reached, cut, strict=True))
         ]
-        content = [b"" if empty else stream for empty, stream in zip(whole, cut, strict=True)]
         held = levels if header.together else dict(zip(levels, content, strict=True))
         reader = ChunkReader(last, held, whole=False)
         planes = self._decode_batch(header, [header.adaptive], [reader], 0)[0]
@@ -211,18 +212,11 @@ class IdfCodec(Codec):
         shape = (chunk.shape[0], chunk.shape[1], chunk.shape[2])
         return IdfHeader(chunk.dtype, shape, bits, divisor, adaptive=self._adaptive), planes
 
-    def _units(self, planes: int) -> list[tuple[PlacedFlow, slice]]:
-        """The flows of a picture's planes: one for three together where the model has it, and for each of the rest."""
-        units = []
-        for group in plane_groups(planes):
-            together = self._flows.get(f"p{group.stop - group.start}")
-            parts = [group] if together else [slice(n, n + 1) for n in range(group.start, group.stop)]
-            units += [(together or self._flows["p1"], part) for part in parts]
-        return units
-
     def _levels(self, planes: int) -> list[int]:
         """The levels that factor something out, coarsest first: a band each."""
-        return sorted({level for placed, _ in self._units(planes) for level in placed.flow.factored}, reverse=True)
+        return sorted(
+            {level for placed, _ in flow_units(self._flows, planes) for level in placed.flow.factored}, reverse=True
+        )
 
     def _finished(self, chunk: Samples, header: IdfHeader, writer: ChunkWriter) -> Bitstream:
         """The smallest of what a chunk may be written as: bands, one stream where it is small, or raw."""
@@ -239,7 +233,7 @@ class IdfCodec(Codec):
         """Streams of chunks of one shape and number of bits."""
         writers = [ChunkWriter(self._levels(header.shape[2])) for _ in chunks]
         if 0 not in header.shape:
-            for placed, part in self._units(header.shape[2]):
+            for placed, part in flow_units(self._flows, header.shape[2]):
                 self._encode_unit(placed, header, [chunk[part] for chunk in chunks], writers)
         return writers
 
@@ -252,7 +246,7 @@ class IdfCodec(Codec):
     ) -> None:
         """Encode planes that go through one flow."""
         coding = _coding(placed, header, header.adaptive)
-        x = np.stack([_centred(chunk, placed.flow.colour, header.bits) for chunk in chunks])
+        x = np.stack([centred(chunk, placed.flow.colour, header.bits) for chunk in chunks])
         parts, last = placed.latents(torch.from_numpy(x).to(self._device), header.shift)
         ends = to_numpy(last)
         items = [(of.step, of.level, to_numpy(of.given), to_numpy(of.parameters), to_numpy(z)) for of, z in parts]
@@ -290,7 +284,8 @@ class IdfCodec(Codec):
     ) -> list[NDArray[np.int32]]:
         """Planes of chunks of one shape and number of bits, each ``(C, H, W)``, at the resolution that flows give."""
         outputs = [
-            self._decode_unit(placed, header, adaptive, readers, reduce) for placed, _ in self._units(header.shape[2])
+            self._decode_unit(placed, header, adaptive, readers, reduce)
+            for placed, _ in flow_units(self._flows, header.shape[2])
         ]
         for reader in readers:
             reader.finish()
@@ -328,11 +323,11 @@ class IdfCodec(Codec):
         self._each(begin, len(readers))
         stop = reduce if self._pyramid(planes) else 0
         x = placed.synthesise(torch.from_numpy(last).to(self._device), height, width, header.shift, take, stop)
-        return [_uncentred(one, placed.flow.colour, header.bits) for one in to_numpy(x)]
+        return [uncentred(one, placed.flow.colour, header.bits) for one in to_numpy(x)]
 
     def _pyramid(self, planes: int) -> bool:
         """Whether all flows of a picture leave a smaller picture after each of the same levels."""
-        flows = [placed.flow for placed, _ in self._units(planes)]
+        flows = [placed.flow for placed, _ in flow_units(self._flows, planes)]
         return all(flow.pyramid and flow.levels == flows[0].levels for flow in flows)
 
     def _samples(self, header: IdfHeader, planes: NDArray[np.int32], reduce: int, whole: bool = True) -> Samples:
@@ -378,19 +373,6 @@ def _coding(placed: PlacedFlow, header: IdfHeader, adaptive: bool) -> Coding:
     return Coding(
         placed.flow.planes if placed.flow.pyramid else 0, header.shift, 1 << (header.bits + _LIMIT_BITS), adaptive
     )
-
-
-def _centred(planes: NDArray[np.int32], transform: str, bits: int) -> NDArray[np.int32]:
-    """Colour transform, then the first plane (of which the others are differences, or all) centred on zero."""
-    x = colour.forward(transform, planes).copy()
-    x[: 1 if transform != "none" else len(x)] -= 1 << (bits - 1)
-    return x
-
-
-def _uncentred(x: NDArray[np.int32], transform: str, bits: int) -> NDArray[np.int32]:
-    x = x.copy()
-    x[: 1 if transform != "none" else len(x)] += 1 << (bits - 1)
-    return colour.inverse(transform, x)
 
 
 def _uncoded(header: IdfHeader, data: memoryview) -> Samples:
