@@ -2,7 +2,8 @@
 
 Ours is measured as the archive uses it: every chunk of the archive's grid for itself, real bitstreams, checksums and
 index not counted; the codec haar by each preset (or some: ``--preset NAME ...``), the codec idf by `fast` and `max`
-(or others: ``--idf NAME ...``, or none: ``--idf``). The peers get the whole picture at once, and one thread as we do.
+(or others: ``--idf NAME ...``, or none: ``--idf``), each chunk that is a decoded JPEG by the codec dct instead, unless
+``--flows-alone``. The peers get the whole picture at once, and one thread as we do.
 
 The sets are raw-like (glas, breakhis: no traces of lossy compression) or lossy-derived (monuseg: made from
 JPEG and JPEG 2000 slides) and never averaged together: a codec can profit from such traces.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ from _common import (
 from numpy.typing import NDArray
 
 from haarchive.codecs import Bitstream, Codec, get_codec
+from haarchive.codecs.errors import UnsupportedSamplesError
 from haarchive.codecs.haar.presets import PRESETS, Preset
 from haarchive.pipeline.sources.grid import image_chunk
 
@@ -67,9 +70,11 @@ def main() -> None:
     parser.add_argument(
         "--idf", nargs="*", choices=PRESETS, default=["fast", "max"], help="presets of the codec idf; default: fast max"
     )
+    parser.add_argument("--flows-alone", action="store_true", help="code decoded JPEG as any other pixels")
     chosen = options(__doc__, SETS, parents=[parser])
     on_one_thread()
-    contenders = [ours("haar", preset) for preset in chosen.preset] + [ours("idf", preset) for preset in chosen.idf]
+    wanted = [*(("haar", preset) for preset in chosen.preset), *(("idf", preset) for preset in chosen.idf)]
+    contenders = [ours(name, preset, alone=chosen.flows_alone) for name, preset in wanted]
     measurements = measure(find_pictures(chosen), read, [*contenders, *peers()], warm_up())
     rows = summarise(measurements, REFERENCES, GROUPS)
     print_columns(rows, COLUMNS)
@@ -92,14 +97,17 @@ def read(name: str, path: Path) -> Item:
     return Item(name, path.name, image, image.nbytes)
 
 
-def ours(name: str, preset: Preset) -> Contender:
-    """A preset of one of our codecs; those of haar, the default, go by their own name."""
-    codec = get_codec(name, preset=preset)
+def ours(name: str, preset: Preset, *, alone: bool) -> Contender:
+    """A preset of one of our flows; those of haar, the default, go by their own name."""
+    codecs = [get_codec(name, preset=preset)]
+    if not alone:
+        codecs.insert(0, get_codec("dct"))
+        codecs[0].decode(codecs[0].encode([was_jpeg()]))  # compiles what the warm-up would not reach
     return Contender(
         f"haarchive {preset}" if name == "haar" else f"haarchive {name} {preset}",
-        partial(encode_chunks, codec),
-        partial(decode_chunks, codec),
-        lambda bits: sum(b.nbytes for b in bits),
+        partial(encode_chunks, codecs),
+        decode_chunks,
+        lambda bits: sum(b.nbytes for _, b in bits),
     )
 
 
@@ -131,15 +139,23 @@ def peers() -> list[Contender]:
     ]
 
 
-def encode_chunks(codec: Codec, item: Item) -> list[Bitstream]:
-    return [codec.encode([item.samples[region]])[0] for region in _regions(item.samples.shape)]
+def encode_chunks(codecs: list[Codec], item: Item) -> list[tuple[Codec, Bitstream]]:
+    return [_encode(codecs, item.samples[region]) for region in _regions(item.samples.shape)]
 
 
-def decode_chunks(codec: Codec, bitstreams: list[Bitstream], item: Item) -> NDArray[Any]:
+def decode_chunks(coded: list[tuple[Codec, Bitstream]], item: Item) -> NDArray[Any]:
     out = np.empty_like(item.samples)
-    for region, bitstream in zip(_regions(out.shape), bitstreams, strict=True):
+    for region, (codec, bitstream) in zip(_regions(out.shape), coded, strict=True):
         out[region] = codec.decode([bitstream])[0]
     return out
+
+
+def _encode(codecs: list[Codec], chunk: NDArray[Any]) -> tuple[Codec, Bitstream]:
+    """By the first codec that takes it."""
+    for codec in codecs[:-1]:
+        with suppress(UnsupportedSamplesError):
+            return codec, codec.encode([chunk])[0]
+    return codecs[-1], codecs[-1].encode([chunk])[0]
 
 
 def _regions(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
@@ -160,6 +176,13 @@ def _peer(name: str, encode: Any, decode: Any) -> Contender:
 def warm_up() -> Item:
     smooth = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).repeat(32, 0).repeat(32, 1).astype(np.uint8)
     return Item("", "", smooth, smooth.nbytes)
+
+
+def was_jpeg() -> NDArray[np.uint8]:
+    y, x = np.mgrid[:128, :128]
+    picture = np.stack([128 + 60 * np.sin(x / 9 + n) + 50 * np.cos(y / 7) for n in range(3)], 2)
+    noisy = (picture + np.random.default_rng(0).normal(0, 12, picture.shape)).clip(0, 255).astype(np.uint8)
+    return np.asarray(imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(noisy, level=80, subsampling="444")))
 
 
 def libraries() -> dict[str, str]:

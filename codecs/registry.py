@@ -8,7 +8,7 @@ from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 
 __all__ = ["CODEC_NAMES", "get_codec"]
 
-CODEC_NAMES = ("haar", "haar-audio", "idf", "idf-audio", "jpeg-xl", "jpeg-xl-pixels", "stored")
+CODEC_NAMES = ("dct", "haar", "haar-audio", "idf", "idf-audio", "jpeg-xl", "jpeg-xl-pixels", "stored")
 """Every codec that a manifest of format version 1 may name."""
 
 
@@ -43,6 +43,10 @@ def get_codec(
         If the model is malformed or this device does not reproduce its golden vectors.
     """
     match name:
+        case "dct":
+            from haarchive.codecs.dct.codec import DctCodec
+
+            return DctCodec()
         case "haar":
             from haarchive.codecs.haar.image import HaarCodec
 

@@ -65,9 +65,14 @@ def make_sources(folder: Path) -> list[Path]:
                     predictor=compression != "none",
                 )
             (folder / f"{name}.png").write_bytes(imagecodecs.png_encode(pixels))
-    # Pixels that were JPEG once have a grid, which the codec looks for and uses.
-    jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=75)
-    tifffile.imwrite(folder / "was-jpeg.tif", imagecodecs.jpeg_decode(jpeg), photometric="rgb")
+    # Pixels that were JPEG are taken back to their coefficients, chroma of half the size too.
+    for sampling in ("444", "420"):
+        jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=75, subsampling=sampling)
+        was_jpeg = imagecodecs.jpeg_decode(jpeg)[3:, 5:]
+        tifffile.imwrite(folder / f"was-jpeg-{sampling}.tif", was_jpeg, photometric="rgb")
+    # What was changed since has a grid still, which the flow looks for and uses.
+    changed = (was_jpeg.astype(int) + rng.integers(-1, 2, was_jpeg.shape)).clip(0, 255).astype(np.uint8)
+    tifffile.imwrite(folder / "nearly-jpeg.tif", changed, photometric="rgb")
     for channels in (1, 2):
         for subtype in ("PCM_16", "PCM_24"):
             samples = recording(rng, channels)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["TRANSFORMS", "forward", "inverse", "roughness"]
 
 TRANSFORMS = ("none", "ycocg-r", "rgb", "grb", "brg")
-"""Transform names by their number in the bitstream.
+"""Transform names by their number in the bitstream; conversions to YCbCr (see `ycbcr`) have the numbers after these.
 
 ``ycocg-r`` is Malvar and Sullivan's YCoCg-R (JVT-I014, 2003). The others name the order ``(p, q, r)`` of the
 source planes in ``(p, q - p, r - floor((p + q) / 2))``, as in JPEG XL's reversible colour transforms (ISO/IEC

@@ -2,9 +2,10 @@
 
 ::
 
-    samples (H, W, C) -> reversible colour transform -> integer Haar lifting, up to five levels
+    samples (H, W, C) -> colour transform -> integer Haar lifting, up to five levels
     band 0:    header, coarsest band
     band k:    the details of one level, coarse to fine: v, he, ho (see `taps`), plane by plane
+    last band: then the pixels that the colour transform does not reproduce, if there are such
 
 Every detail gets its location and scale from linear predictors that were fitted to this chunk, on what is decoded
 already and (where the preset has them) on the outputs of integer networks, and from scale corrections that adapt
@@ -23,12 +24,13 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
-from haarchive.codecs.haar import colour
+from haarchive.codecs.haar import colour, ycbcr
 from haarchive.codecs.haar.band import Band
 from haarchive.codecs.haar.band_code import code_plane, decode_plane
 from haarchive.codecs.haar.band_fit import Effort, fit_band, log_residuals
 from haarchive.codecs.haar.image_header import DTYPES, MAX_SIDE, ImageHeader, most_levels
 from haarchive.codecs.haar.lifting import merge, split
+from haarchive.codecs.haar.outliers import read_outliers, write_outliers
 from haarchive.codecs.haar.phases import NO_GRID, Grid, find_grid
 from haarchive.codecs.haar.plans import PLANS, Plan
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
@@ -124,22 +126,33 @@ class HaarCodec(Codec):
             planes //= divisor
         bits = max(8, int(planes.max(initial=0)).bit_length())
         plan = self._plan
-        transform = self._choose_transform(planes, bits) if planes.shape[0] >= 3 and planes.size else "none"
-        header = ImageHeader(chunk.dtype, transform, most_levels(shape), bits, shape, divisor, plan.networks, plan.rich)
+        header = ImageHeader(chunk.dtype, "none", most_levels(shape), bits, shape, divisor, plan.networks, plan.rich)
+        outliers = OperationList()
+        found = ycbcr.find(planes[:3]) if chunk.dtype == np.uint8 and divisor == 1 and shape[2] >= 3 else None
+        if found:
+            if found.missed.any():
+                write_outliers(found.missed, planes[:3], outliers)
+            header = replace(header, transform=found.name, outliers=outliers.n > 0)
+            centred = _centred(planes, found.ycc, bits)
+        else:
+            if shape[2] >= 3 and planes.size:
+                header = replace(header, transform=self._choose_transform(planes, bits))
+            centred = _centred(planes, colour.forward(header.transform, planes[:3]), bits)
         if plan.grids and header.levels:
-            header = replace(header, grids=_find_grids(_centred(planes, header), header))
-        coded = self._encode_planes(header, planes, plan.effort)
+            header = replace(header, grids=_find_grids(centred, header))
+        coded = self._encode_planes(header, centred, outliers, plan.effort)
         if plan.networks and plan.choose and shape[0] * shape[1] <= _SMALL:
             # Of few samples what the networks add to the fits may cost more than it saves.
-            plain = self._encode_planes(replace(header, networks=False), planes, plan.effort)
+            plain = self._encode_planes(replace(header, networks=False), centred, outliers, plan.effort)
             coded = min(coded, plain, key=lambda bands: sum(map(len, bands)))
         return Bitstream(coded)
 
-    def _encode_planes(self, header: ImageHeader, planes: NDArray[np.int32], effort: Effort) -> tuple[bytes, ...]:
-        coarse = _centred(planes, header)
-        if not coarse.size:
+    def _encode_planes(
+        self, header: ImageHeader, planes: NDArray[np.int32], outliers: OperationList, effort: Effort
+    ) -> tuple[bytes, ...]:
+        if not planes.size:
             return (header.to_bytes(),)
-        pyramid = []
+        coarse, pyramid = planes, []
         for _ in range(header.levels):
             low, high = split(coarse, 2)
             shape = coarse.shape
@@ -147,14 +160,16 @@ class HaarCodec(Codec):
             pyramid.append((shape, coarse, v, high))
         operations = OperationList(coarse.size)
         self._coarsest(header, coarse.shape, _coding([coarse], operations, effort))
-        bands = [header.to_bytes() + operations.to_bytes()]
+        bands = []
         for level, (shape, coarse, v, high) in reversed(list(enumerate(pyramid, 1))):
+            bands.append(operations.to_bytes())
             operations = OperationList(v.size + high.size)
-            if v.any() or high.any():
+            if v.any() or high.any() or (level == 1 and header.outliers):
                 details = [v, high[:, 0::2], high[:, 1::2]]
                 self._level(header, level, coarse, shape, _coding(details, operations, effort))
-            bands.append(operations.to_bytes())
-        return tuple(bands)
+        operations.extend(outliers)
+        bands.append(operations.to_bytes())
+        return (header.to_bytes() + bands[0], *bands[1:])
 
     def _decode(self, bitstream: Bitstream, reduce: int) -> Samples:
         header = ImageHeader.from_bytes(bitstream.bands[0] if bitstream.bands else b"")
@@ -171,7 +186,6 @@ class HaarCodec(Codec):
             raise BitstreamError(f"{len(bitstream.bands)} bands are too few for a chunk of {header.levels} levels")
         reader = WordReader(bitstream.bands[0][ImageHeader.SIZE :])
         x = self._coarsest(header, shapes[-1], _decoding(reader))
-        reader.finish()
         for level in range(header.levels, reduce, -1):
             shape = shapes[level - 1]
             v = np.zeros((n_planes, shape[1] // 2, x.shape[2]), np.int32)
@@ -180,12 +194,16 @@ class HaarCodec(Codec):
                 v, high[:, 0::2], high[:, 1::2] = self._level(
                     replace(header, networks=True), level, x, shape, _expecting
                 )
-            elif data := bitstream.bands[header.levels + 1 - level]:
+            elif (data := bitstream.bands[header.levels + 1 - level]) or (level == 1 and header.outliers):
+                reader.finish()
                 reader = WordReader(data)
                 v, high[:, 0::2], high[:, 1::2] = self._level(header, level, x, shape, _decoding(reader))
-                reader.finish()
             x = merge(merge(x, v, 1), high, 2)
-        return _uncentred(x, header, exact=reduce == header.dropped == 0)
+        chunk = _uncentred(x, header, reduce)
+        if header.outliers and reduce == 0:
+            read_outliers(reader, chunk)
+        reader.finish()
+        return chunk
 
     def _coarsest(self, header: ImageHeader, shape: tuple[int, ...], direction: _Direction) -> NDArray[np.int32]:
         """Code or decode the coarsest band of all planes."""
@@ -266,7 +284,8 @@ class HaarCodec(Codec):
 
         def cost(name: str) -> int:
             header = ImageHeader(dtype, name, most_levels(shape), bits, shape, rich=True)
-            return sum(len(band) for band in self._encode_planes(header, trial, _TRIAL))
+            centred = _centred(trial, colour.forward(name, trial), bits)
+            return sum(len(band) for band in self._encode_planes(header, centred, OperationList(), _TRIAL))
 
         return min(colour.TRANSFORMS[1:], key=cost)
 
@@ -318,24 +337,27 @@ def _onto(x: NDArray[np.int32], grid: tuple[int, int], mode: str) -> NDArray[np.
     return np.pad(x, padding, mode="edge") if mode == "edge" else np.pad(x, padding)
 
 
-def _centred(planes: NDArray[np.int32], header: ImageHeader) -> NDArray[np.int32]:
-    """Colour transform, then the first of every group of planes centred on zero."""
+def _centred(planes: NDArray[np.int32], colours: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
+    """Planes, the first of which are replaced by transformed colours, each group's first centred on zero."""
     x = planes.copy()
-    if header.transform != "none":
-        x[:3] = colour.forward(header.transform, planes[:3])
+    x[: len(colours)] = colours
     for group in plane_groups(len(x)):
-        x[group.start] -= 1 << (header.bits - 1)
+        x[group.start] -= 1 << (bits - 1)
     return x
 
 
-def _uncentred(x: NDArray[np.int32], header: ImageHeader, exact: bool) -> Samples:
+def _uncentred(x: NDArray[np.int32], header: ImageHeader, reduce: int) -> Samples:
     """Undo `_centred`; averages of a reduced picture may leave the range by rounding and are clipped."""
     x = x.copy()
     for group in plane_groups(len(x)):
         x[group.start] += 1 << (header.bits - 1)
-    if header.transform != "none":
+    if header.transform in ycbcr.CONVERSIONS:
+        # Lifting rounds down, by 1/4 a step on average: red and blue, where luma and chroma add up, show it.
+        x[:3] = ycbcr.to_rgb(header.transform, x[:3] + (reduce >> 1))
+    elif header.transform != "none":
         x[:3] = colour.inverse(header.transform, x[:3])
     top = np.iinfo(header.dtype).max // header.divisor
+    exact = reduce == header.dropped == 0
     if exact and x.size and (x.min() < 0 or x.max() > top):
         raise BitstreamError("decoded samples leave their range: the bitstream is damaged")
     return np.ascontiguousarray(np.moveaxis(x.clip(0, top) * header.divisor, 0, 2).astype(header.dtype))

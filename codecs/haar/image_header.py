@@ -9,13 +9,16 @@ from typing import ClassVar
 import numpy as np
 
 from haarchive.codecs.errors import BitstreamError
-from haarchive.codecs.haar import colour
+from haarchive.codecs.haar import colour, ycbcr
 from haarchive.codecs.haar.phases import NO_GRID, Grid
 
-__all__ = ["DTYPES", "MAX_SIDE", "ImageHeader", "most_levels"]
+__all__ = ["DTYPES", "MAX_SIDE", "TRANSFORMS", "ImageHeader", "most_levels"]
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 """By their number in the header."""
+
+TRANSFORMS = (*colour.TRANSFORMS, *ycbcr.CONVERSIONS)
+"""Colour transforms by their number in the header."""
 
 MAX_SIDE = 1 << 16
 """The most rows, and the most columns."""
@@ -25,7 +28,7 @@ _VERSION = 2
 _MAX_LEVELS = 5
 _SMALLEST_SPLIT = 16
 _MAX_CLASSES = 8
-_NETWORKS, _RICH, _UNUSED, _DROPPED_SHIFT = 1, 2, 12, 4
+_NETWORKS, _RICH, _OUTLIERS, _UNUSED, _DROPPED_SHIFT = 1, 2, 4, 8, 4
 """Flags; the upper four bits are the number of levels that were dropped."""
 
 
@@ -37,7 +40,7 @@ class ImageHeader:
     ----------
     dtype : numpy.dtype
     transform : str
-        One of `colour.TRANSFORMS`.
+        One of `TRANSFORMS`.
     levels : int
         How often the picture is split.
     bits : int
@@ -54,6 +57,8 @@ class ImageHeader:
         Of rows and of columns.
     dropped : int
         Levels of finest details that were left out; where there are any the picture is lossy.
+    outliers : bool
+        Whether pixels that the colour transform does not reproduce are behind the finest details.
     """
 
     SIZE: ClassVar[int] = _HEADER.size
@@ -68,6 +73,7 @@ class ImageHeader:
     rich: bool = False
     grids: tuple[Grid, Grid] = (NO_GRID, NO_GRID)
     dropped: int = 0
+    outliers: bool = False
 
     @property
     def shift(self) -> int:
@@ -82,8 +88,9 @@ class ImageHeader:
     def to_bytes(self) -> bytes:
         """Lay it out."""
         height, width, planes = self.shape
-        dtype, transform = DTYPES.index(self.dtype), colour.TRANSFORMS.index(self.transform)
-        flags = _NETWORKS * self.networks + _RICH * self.rich + (self.dropped << _DROPPED_SHIFT)
+        dtype, transform = DTYPES.index(self.dtype), TRANSFORMS.index(self.transform)
+        flags = _NETWORKS * self.networks + _RICH * self.rich + _OUTLIERS * self.outliers
+        flags += self.dropped << _DROPPED_SHIFT
         rows, columns = self.grids
         return _HEADER.pack(
             _VERSION, dtype, transform, self.levels, self.bits, flags, self.divisor, planes, height, width,
@@ -103,19 +110,23 @@ class ImageHeader:
             version, dtype, transform, levels, bits, flags, divisor, planes, *rest = _HEADER.unpack_from(data)
             height, width, by_row, by_column, row_classes, column_classes = rest
             header = cls(
-                DTYPES[dtype], colour.TRANSFORMS[transform], levels, bits, (height, width, planes), divisor,
+                DTYPES[dtype], TRANSFORMS[transform], levels, bits, (height, width, planes), divisor,
                 bool(flags & _NETWORKS), bool(flags & _RICH),
                 (Grid(by_row, row_classes), Grid(by_column, column_classes)), flags >> _DROPPED_SHIFT,
+                bool(flags & _OUTLIERS),
             )  # fmt: skip
         except (struct.error, IndexError) as error:
             raise BitstreamError(f"the header of a haar bitstream is damaged: {error}") from None
         if version != _VERSION:
             raise BitstreamError(f"haar bitstream version {version} is not {_VERSION}: update haarchive")
         sane = max(height, width) <= MAX_SIDE and 1 <= bits <= 8 * header.dtype.itemsize and divisor >= 1
+        converted = header.transform in ycbcr.CONVERSIONS
         sane = (
             sane
             and flags & _UNUSED == 0
             and header.dropped <= levels
+            and (not converted or (header.dtype == np.uint8 and bits == 8 and divisor == 1))
+            and (not header.outliers or (converted and not header.dropped))
             and all(1 <= grid.classes <= _MAX_CLASSES for grid in header.grids)
         )
         if not sane or levels != most_levels(header.shape) or (header.transform != "none" and planes < 3):

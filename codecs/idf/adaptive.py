@@ -26,7 +26,7 @@ from haarchive.codecs.haar.adapt import NEAR_FLOOR, logarithm
 from haarchive.codecs.haar.scales import gradient_row
 from haarchive.codecs.rans.values import MAX_SCALE, add_value, take_value
 
-__all__ = ["MARGIN", "PERIOD", "adapt_channel"]
+__all__ = ["MARGIN", "PERIOD", "accumulate", "adapt_channel", "solve"]
 
 MARGIN = 3
 """Rows and columns of padding around every plane that features look at."""
@@ -50,7 +50,7 @@ _PHASE_STEP = np.array([max(7 * (1 << 17) // (10 * (2 * n + 41)), (1 << 16) // 2
 
 
 @kernel
-def _solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
+def solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
     """Gauss-Seidel sweeps of ``(gram + ridge I) w = moment``."""
     top = np.int64(1)
     for k in range(count):
@@ -69,7 +69,7 @@ def _solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _accumulate(gram, features):  # type: ignore[no-untyped-def]
+def accumulate(gram, features):  # type: ignore[no-untyped-def]
     """Add the outer product of features to the upper triangle of `gram`."""
     count = features.size
     for k in range(count):
@@ -194,9 +194,9 @@ def adapt_channel(  # type: ignore[no-untyped-def]
             for e in range(experts):
                 if phased[e]:
                     for c in range(row_phase, row_phase + period):
-                        _solve(by_class[c], ridges[e], moment[e, c], weights[e, c], counts[e])
+                        solve(by_class[c], ridges[e], moment[e, c], weights[e, c], counts[e])
                 else:
-                    _solve(gram, ridges[e], moment[e, 0], weights[e, 0], counts[e])
+                    solve(gram, ridges[e], moment[e, 0], weights[e, 0], counts[e])
         for j in range(width):
             at = (i + MARGIN) * stride + j + MARGIN
             q = j % period
@@ -244,7 +244,7 @@ def adapt_channel(  # type: ignore[no-untyped-def]
                 miss = min(abs(error - guess[e]) >> shift, _ERROR_LIMIT)
                 missed[e, at] = miss
                 usual[e] += (miss << 6) - (usual[e] >> 8)
-            _accumulate(of_row[q], scaled)
+            accumulate(of_row[q], scaled)
             for e in range(experts):
                 left = _normalised(error - guess[parents[e] + 1], unit)
                 own_moment = moment[e, row_phase + q if phased[e] else 0]

@@ -141,7 +141,7 @@ class ChunkReader:
     def _make(self, wants: Sequence[_Want]) -> dict[_Want, Samples]:
         """Fetch and decode chunks, those of one codec and resolution together."""
         rows = {want: self._index[want.plane, want.chunk] for want in wants}
-        # A codec with fewer resolutions (a stored fallback) decodes as far as it can; we halve the rest.
+        # A codec with fewer resolutions (a specialist's, or stored) decodes as far as it can; we halve the rest.
         resolutions = {want: self._resolutions(want, row) for want, row in rows.items()}
         steps = {want: min(want.reduce, resolutions[want] - 1) for want in wants}
         codecs = {want: self._codec(row.codec, want.plane) for want, row in rows.items()}

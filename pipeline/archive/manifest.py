@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -201,8 +202,14 @@ class Manifest:
             for name in sorted(set(names.tolist()))
         }
 
+    def plane_codecs(self, plane: int) -> dict[str, int]:
+        """How many chunks of plane number `plane` each codec has made, by the codec's name."""
+        first = self.first_row(plane)
+        names = self._column("codec")[first : first + self.layout.planes[plane].n_chunks].tolist()
+        return dict(sorted(Counter(names).items()))
+
     def fallbacks(self) -> dict[str, int]:
-        """How many chunks were stored instead, by reason."""
+        """How many chunks another codec made than was meant to, most often 'stored', by reason."""
         reasons = self._column("fallback")
         return {str(r): int((reasons == r).sum()) for r in sorted(set(reasons.tolist()) - {""})}
 

@@ -61,7 +61,8 @@ class EncodedChunk:
     plane, chunk : int
         Which chunk of which plane of the source.
     codec : str
-        The codec that the bitstream is of; 'stored' where the plane's own codec was of no use.
+        The codec that the bitstream is of: the plane's own, another that suits the chunk better, or 'stored' where
+        the plane's was of no use.
     bands : tuple of bytes
         The bitstream.
     raw_bytes : int
@@ -69,7 +70,7 @@ class EncodedChunk:
     digest : bytes
         `samples_digest` of the samples.
     fallback : str
-        Why the plane's codec was not used; empty where it was.
+        Why a codec that should have made the chunk has not; empty where none failed. Of a specialist, its name first.
     """
 
     plane: int

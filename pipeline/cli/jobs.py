@@ -262,7 +262,7 @@ def _description(status: JobStatus) -> list[str]:
         lines.append(f"  speed      {human_bytes(status.rate)}/s of raw samples")
     if status.seconds_left is not None:
         lines.append(f"  time left  {_duration(status.seconds_left)}")
-    lines += [f"  stored     {count} chunks: {reason}" for reason, count in totals.fallbacks.items()]
+    lines += [f"  fallback   {count} chunks: {reason}" for reason, count in totals.fallbacks.items()]
     if status.failures:
         lines.append(f"  failed     {len(status.failures)}")
         shown = list(status.failures.items())[:_MOST_FAILURES]

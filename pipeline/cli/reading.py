@@ -173,12 +173,15 @@ def _description(source: ArchivedSource) -> list[str]:
         what = "skeleton" if number == 0 else plane.kind
         shape = " x ".join(str(extent) for extent in plane.shape)
         lines.append(f"  plane {number}    {what} {shape} {plane.dtype}, {plane.n_chunks} chunks for {plane.codec}")
+        coded = manifest.plane_codecs(number)
+        if coded.keys() - {plane.codec}:
+            lines[-1] += f" ({', '.join(f'{name} {count}' for name, count in coded.items())})"
         if levels := plane.attrs.get("dropped_bands"):
             lines[-1] += f", {levels} finest levels dropped"
     for name, totals in manifest.codec_totals().items():
         sizes = _sizes(totals.raw_bytes, totals.bytes)
         lines.append(f"  codec      {name}: {totals.chunks} chunks, {sizes}")
-    lines += [f"  stored     {count} chunks: {reason}" for reason, count in manifest.fallbacks().items()]
+    lines += [f"  fallback   {count} chunks: {reason}" for reason, count in manifest.fallbacks().items()]
     lines += [f"  model      {name}: {sha256}" for name, sha256 in manifest.models.items()]
     lines += [f"  shard      {shard.sha256} {human_bytes(shard.nbytes)}" for shard in manifest.shards]
     if manifest.payload:
@@ -221,9 +224,10 @@ def _facts(source: ArchivedSource) -> dict[str, Any]:
                 "chunk_shape": list(plane.chunk_shape),
                 "chunks": plane.n_chunks,
                 "codec": plane.codec,
+                "coded_by": manifest.plane_codecs(number),
                 "dropped_bands": plane.attrs.get("dropped_bands", 0),
             }
-            for plane in layout.planes
+            for number, plane in enumerate(layout.planes)
         ],
         "codecs": {
             name: {"chunks": totals.chunks, "raw_bytes": totals.raw_bytes, "bytes": totals.bytes}

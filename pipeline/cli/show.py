@@ -104,8 +104,8 @@ class Screen:
         for reason, count in report.fallbacks.items():
             if is_alarming(reason):
                 self._warn(
-                    f"{report.source}: {count} chunks are stored without their codec ({reason}); nothing is"
-                    " lost, but please report it"
+                    f"{report.source}: a codec failed on {count} chunks ({reason}); nothing is lost, but please"
+                    " report it"
                 )
 
     def _warn(self, text: str) -> None:

@@ -49,6 +49,7 @@ def encode_proven(
     chunk_ids: Sequence[int],
     chunks: Sequence[Samples],
     *,
+    specialist: Codec | None = None,
     rival: Codec | None = None,
     levels: int = 0,
 ) -> list[EncodedChunk]:
@@ -57,6 +58,9 @@ def encode_proven(
     Each chunk goes to `codec`, is decoded again and compared bit for bit. Where the codec refuses the
     samples, fails, gives other samples back, or is not smaller than `StoredCodec`, the chunk is stored
     instead (and proven in the same way); `EncodedChunk.fallback` says why.
+
+    A specialist sees each chunk before that. What it takes and gives back goes to no other codec; what it refuses is
+    coded as if there were none. If it fails or gives other samples back, `fallback` begins with its name.
 
     Parameters
     ----------
@@ -67,6 +71,8 @@ def encode_proven(
         The chunks' numbers in the plane.
     chunks : sequence of ndarray
         Their samples.
+    specialist : Codec, optional
+        A codec that refuses most chunks and is far better than others on the rest. Only without `levels`.
     rival : Codec, optional
         Another codec, whose proven bitstream is taken where it is smaller.
     levels : int
@@ -85,29 +91,12 @@ def encode_proven(
     CodecError
         If even stored samples do not come back: the memory of this machine is at fault.
     """
-    found = _lossless(codec, chunks)
-    if levels:
-        found = _with_loss(codec, found, levels)
-    if rival:
-        found = [_smaller(*pair) for pair in zip(found, _lossless(rival, chunks), strict=True)]
-    made = []
-    for chunk_id, samples, one in zip(chunk_ids, chunks, found, strict=True):
-        fallback = one if isinstance(one, str) else ""
-        if isinstance(one, str) or (one.codec != _STORED.name and _stored_is_smaller(samples, one.stream.nbytes)):
-            fallback = fallback or LARGER
-            one = _store(samples, plane, chunk_id)
-        made.append(
-            EncodedChunk(
-                plane=plane,
-                chunk=chunk_id,
-                codec=one.codec,
-                bands=one.stream.bands,
-                raw_bytes=samples.nbytes,
-                digest=samples_digest(one.samples),
-                fallback=fallback,
-            )
-        )
-    return made
+    offered = [_lossless(specialist, [samples])[0] for samples in chunks] if specialist else [UNSUPPORTED] * len(chunks)
+    left = [samples for samples, one in zip(chunks, offered, strict=True) if isinstance(one, str)]
+    others = iter(_generally(codec, left, rival, levels))
+    found = [next(others) if isinstance(one, str) else one for one in offered]
+    alarms = [f"{specialist.name} {one}" if specialist and _is_defect(one) else "" for one in offered]
+    return [_encoded(plane, *each) for each in zip(chunk_ids, chunks, found, alarms, strict=True)]
 
 
 def same_samples(a: Samples, b: Samples) -> bool:
@@ -120,6 +109,37 @@ def same_samples(a: Samples, b: Samples) -> bool:
 def is_alarming(fallback: str) -> bool:
     """Whether a fallback's reason points at a defect, rather than at samples that do not compress."""
     return fallback not in ("", LARGER, UNSUPPORTED)
+
+
+def _is_defect(one: _Proven | str) -> bool:
+    return isinstance(one, str) and is_alarming(one)
+
+
+def _generally(codec: Codec, chunks: Sequence[Samples], rival: Codec | None, levels: int) -> list[_Proven | str]:
+    """Encode and prove the chunks that no specialist took."""
+    found = _lossless(codec, chunks)
+    if levels:
+        found = _with_loss(codec, found, levels)
+    if rival:
+        found = [_smaller(*pair) for pair in zip(found, _lossless(rival, chunks), strict=True)]
+    return found
+
+
+def _encoded(plane: int, chunk_id: int, samples: Samples, one: _Proven | str, alarm: str) -> EncodedChunk:
+    """The chunk as it was proven, or stored; `alarm` is what its specialist failed of."""
+    reason = one if isinstance(one, str) else ""
+    if isinstance(one, str) or (one.codec != _STORED.name and _stored_is_smaller(samples, one.stream.nbytes)):
+        reason = reason or LARGER
+        one = _store(samples, plane, chunk_id)
+    return EncodedChunk(
+        plane=plane,
+        chunk=chunk_id,
+        codec=one.codec,
+        bands=one.stream.bands,
+        raw_bytes=samples.nbytes,
+        digest=samples_digest(one.samples),
+        fallback="; ".join(filter(None, (alarm, reason))),
+    )
 
 
 def _lossless(codec: Codec, chunks: Sequence[Samples]) -> list[_Proven | str]:
@@ -180,14 +200,10 @@ def _batched(function: Callable[[Sequence[Any]], Sequence[_Made]], items: Sequen
         return list(function(items)) if items else []
     except ModelError:
         raise  # an installation or device that is unfit for every chunk; storing them all would hide it
-    except Exception:
-        made: list[_Made | Exception] = []
-        for item in items:
-            try:
-                made.extend(function([item]))
-            except Exception as error:
-                made.append(error)
-        return made
+    except Exception as error:
+        if len(items) == 1:
+            return [error]
+        return [made for item in items for made in _batched(function, [item])]
 
 
 def _reason(error: Exception) -> str:

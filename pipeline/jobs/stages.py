@@ -181,10 +181,13 @@ class Encoder:
         rest = iter(chunks)
         for run in task.runs:
             plane = planes[run.plane]
-            codec, rival, levels = self.codec(plane), self._rival(plane), plane.attrs.get("dropped_bands", 0)
+            codec, levels = self.codec(plane), plane.attrs.get("dropped_bands", 0)
+            specialist, rival = self._specialist(plane), self._rival(plane)
             for numbers in run.batches(self._config.batch_chunks):
                 batch = [next(rest) for _ in numbers]
-                proven = encode_proven(codec, run.plane, list(numbers), batch, rival=rival, levels=levels)
+                proven = encode_proven(
+                    codec, run.plane, list(numbers), batch, specialist=specialist, rival=rival, levels=levels
+                )
                 encoded += proven
                 if codec.model_digest and any(chunk.codec == codec.name for chunk in proven):
                     models[codec.name] = self._keep_model(codec)
@@ -197,6 +200,9 @@ class Encoder:
         name = plane.codec
         if name == "jpeg-xl":  # cheap to make, and different for each plane
             return get_codec(name, tables=base64.b64decode(plane.attrs.get("jpeg_tables", "")))
+        return self._loaded(name)
+
+    def _loaded(self, name: str) -> Codec:
         with self._lock:  # loading proves a model on this device; once is enough
             if name not in self._codecs:
                 config = self._config
@@ -204,10 +210,13 @@ class Encoder:
                 self._codecs[name] = get_codec(name, model=model, device=config.device, preset=config.preset)
             return self._codecs[name]
 
+    def _specialist(self, plane: Plane) -> Codec | None:
+        """A codec that is far better on what once was a JPEG, and quick to see what was not."""
+        return self._loaded("dct") if _is_lossless_picture(plane) and plane.dtype == "uint8" else None
+
     def _rival(self, plane: Plane) -> Codec | None:
         """A codec that may be better on some chunks of a plane, where time does not count."""
-        lossless = "dropped_bands" not in plane.attrs
-        return JpegXLPixels() if plane.codec in PICTURE_FLOWS and lossless and self._config.preset == "max" else None
+        return JpegXLPixels() if _is_lossless_picture(plane) and self._config.preset == "max" else None
 
     def _keep_model(self, codec: Codec) -> str:
         """Put the codec's model into the archive, once; returns its digest."""
@@ -219,6 +228,11 @@ class Encoder:
                 raise ModelError(f"codec {codec.name!r}: the content of its model is not what its digest says")
             self._kept.add(digest)
         return digest
+
+
+def _is_lossless_picture(plane: Plane) -> bool:
+    """Whether a plane goes to a flow of pictures, all of it."""
+    return plane.codec in PICTURE_FLOWS and "dropped_bands" not in plane.attrs
 
 
 def write(

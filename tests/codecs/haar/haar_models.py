@@ -57,6 +57,27 @@ def picture(height: int, width: int, channels: int = 3, bits: int = 8, seed: int
     return level.astype(np.uint8 if bits <= 8 else np.uint16)
 
 
+def converted(height: int, width: int, channels: int = 3, name: str = "ycbcr") -> NDArray[np.uint8]:
+    """A picture whose colours a decoder made from YCbCr, as documented; its other planes are as they are."""
+    image = picture(height, width, channels).astype(np.int64)
+    luma, cb, cr = image[..., 0].copy(), (image[..., 1] - 128) // 3, (image[..., 2] - 128) // 3
+    red, green_by_blue, green_by_red, blue = (
+        (91881, 22554, 46802, 116130) if name == "ycbcr" else (92160, 22528, 47104, 115712)
+    )
+    image[..., 0] = luma + ((red * cr + 32768) >> 16)
+    image[..., 1] = luma + ((32768 - green_by_blue * cb - green_by_red * cr) >> 16)
+    image[..., 2] = luma + ((blue * cb + 32768) >> 16)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def with_foreign(image: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """A picture with so many pixels, the first one among them, of a colour that no conversion gives."""
+    changed = image.copy()
+    pixels = changed.reshape(-1, image.shape[2])
+    pixels[np.linspace(0, len(pixels) - 1, count).astype(int), :3] = 183, 98, 65
+    return changed
+
+
 def recording(frames: int, channels: int, seed: int = 1) -> NDArray[np.int16]:
     """Decaying tones and noise; integers only, so that it is the same everywhere."""
     rng = np.random.Generator(np.random.PCG64(seed))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from haar_models import picture, recording, tiny_codec, tiny_model
+from haar_models import converted, picture, recording, tiny_codec, tiny_model, with_foreign
 from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream
@@ -45,6 +45,8 @@ PICTURES = {
     "one sample": np.full((1, 1, 1), 200, np.uint8),
     "empty": np.zeros((0, 9, 3), np.uint8),
     "blocks": blocks(132, 140),
+    "converted": with_foreign(converted(70, 83), 5),
+    "coarse": converted(48, 50, 4, "ycbcr-coarse"),
 }
 
 SOUNDS = {

@@ -156,7 +156,7 @@ from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import HaarchiveError
 from haarchive.codecs.haar.audio import HaarAudioCodec
 from haarchive.codecs.haar.image import HaarCodec
-from haar_models import picture, recording, tiny_codec, tiny_model
+from haar_models import converted, picture, recording, tiny_codec, tiny_model, with_foreign
 
 @kernel
 def past_the_end(x):
@@ -175,6 +175,7 @@ def chunks(kind):
         codec = tiny_codec(preset)
         yield codec, picture(18, 21, 4, 16)
         yield codec, picture(34, 37, 2, 8)
+        yield codec, with_foreign(converted(34, 37), 3)
 
 rng = np.random.default_rng(5)
 for codec, chunk in chunks("KIND"):

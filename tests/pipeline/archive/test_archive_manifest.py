@@ -203,6 +203,8 @@ def test_totals_are_counted_by_codec():
     totals = manifest.codec_totals()
     assert (totals["jpeg-xl"].chunks, totals["jpeg-xl"].raw_bytes, totals["jpeg-xl"].bytes) == (1, 6, 5)
     assert totals["stored"].chunks == 3
+    assert manifest.plane_codecs(0) == {"stored": 1}
+    assert manifest.plane_codecs(1) == {"jpeg-xl": 1, "stored": 2}
     assert manifest.fallbacks() == {"larger": 1}
 
 

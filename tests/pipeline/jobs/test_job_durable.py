@@ -27,6 +27,8 @@ from haarchive.pipeline.jobs.durable.record import list_jobs, load_job
 from haarchive.pipeline.jobs.durable.run import run_job
 from haarchive.pipeline.jobs.durable.status import cancel_job, job_status, uncancel_job
 from haarchive.pipeline.jobs.report import Quiet
+from haarchive.pipeline.jobs.shard_journal import ShardJournal
+from haarchive.pipeline.jobs.stages import ScannedSource, WrittenShard
 from haarchive.pipeline.sources import SourceRef
 from haarchive.pipeline.storage import open_store
 
@@ -197,31 +199,25 @@ archive({str(slide)!r}, {str(tmp_path / "a")!r}, config=config, job="one")
     assert not remembered(tmp_path / "a")
 
 
-def test_a_remembered_shard_that_is_gone_is_made_again(slide: Path, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        archive(slide, tmp_path / "a", config=CONFIG, job="one", progress=Interrupting(tmp_path / "a"))
+def test_a_remembered_shard_that_is_gone_is_made_again(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = ShardJournal.keep
+
+    def keep_and_stop(journal: ShardJournal, scanned: ScannedSource, written: WrittenShard) -> None:
+        keep(journal, scanned, written)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardJournal, "keep", keep_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            archive(slide, tmp_path / "a", config=CONFIG, job="one")
+    assert remembered(tmp_path / "a")
     for shard in (tmp_path / "a" / "shards").iterdir():
         shard.unlink()
     resume(tmp_path / "a", "one").raise_for_failures()
     archive(slide, tmp_path / "b", config=CONFIG)
     assert manifests(tmp_path / "a") == manifests(tmp_path / "b")
-
-
-class Interrupting(Quiet):
-    """Stops the job once a shard is remembered."""
-
-    def __init__(self, url: Path) -> None:
-        self._url = url
-        self._bytes = 0
-
-    def advanced(self, source: str, raw_bytes: int) -> None:
-        self._bytes += raw_bytes
-        # The first shard is encoded by then, and written while the next one is: encoding may be the faster.
-        latest = time.monotonic() + 10
-        while self._bytes > CONFIG.shard_bytes and not remembered(self._url) and time.monotonic() < latest:
-            time.sleep(0.01)
-        if remembered(self._url):
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_job_that_is_cancelled_stops_and_goes_on_when_it_is_resumed(

@@ -159,6 +159,79 @@ def test_a_rival_does_not_hide_that_a_codec_is_broken() -> None:
     assert (made.codec, made.fallback) == ("stored", MISMATCH)
 
 
+def test_a_model_that_cannot_be_used_is_an_error_also_behind_a_chunk_that_fails() -> None:
+    with pytest.raises(InexactDeviceError, match="abacus"):
+        encode_proven(Means(), 1, [0, 1], [constant(13), constant(14)])
+
+
+class Tens(Codec):
+    """Takes constant chunks of tens, whose tens it codes; fails for 30, and gives back 41 for 40."""
+
+    name: ClassVar[str] = "tens"
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        for chunk in chunks:
+            if chunk.dtype != np.uint8 or chunk.min() != chunk.max() or chunk.max() % 10:
+                raise UnsupportedSamplesError("only tens")
+            if chunk.max() == 30:
+                raise ValueError("thirty")
+        return [Bitstream((bytes([chunk.max() // 10]),)) for chunk in chunks]
+
+    def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        tens = [stream.bands[0][0] for stream in bitstreams]
+        return [constant(41 if n == 4 else 10 * n) for n in tens]
+
+
+class Watched(Means):
+    """Remembers the values that it was given."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        self.seen += [int(chunk.max()) for chunk in chunks]
+        return super().encode(chunks)
+
+
+def test_what_a_specialist_takes_goes_to_no_other_codec() -> None:
+    codec, rival = Watched(), Watched()
+    encoded = encode_proven(codec, 1, range(4), list(map(constant, (20, 5, 50, 7))), specialist=Tens(), rival=rival)
+    assert reasons(encoded) == [("tens", ""), ("means", ""), ("tens", ""), ("means", "")]
+    assert [(chunk.chunk, chunk.bands) for chunk in encoded[::2]] == [(0, (b"\2",)), (2, (b"\5",))]
+    assert codec.seen == rival.seen == [5, 7]
+
+
+def test_what_a_specialist_refuses_is_no_news() -> None:
+    chunks = [constant(5), constant(1, "uint16")]
+    with_one, without = (encode_proven(Means(), 1, [0, 1], chunks, specialist=s) for s in (Tens(), None))
+    assert with_one == without
+
+
+def test_a_specialist_that_fails_or_lies_is_named_and_its_chunks_go_on() -> None:
+    encoded = encode_proven(Means(), 1, range(3), list(map(constant, (30, 40, 20))), specialist=Tens())
+    assert reasons(encoded) == [
+        ("means", "tens error: ValueError: thirty"),
+        ("means", "tens mismatch"),
+        ("tens", ""),
+    ]
+    assert [is_alarming(chunk.fallback) for chunk in encoded] == [True, True, False]
+
+
+def test_a_specialist_does_not_hide_why_its_chunk_is_stored() -> None:
+    class Fussy(Means):
+        def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+            raise UnsupportedSamplesError("nothing suits")
+
+    (made,) = encode_proven(Fussy(), 1, [0], [constant(40)], specialist=Tens())
+    assert (made.codec, made.fallback) == ("stored", f"tens {MISMATCH}; {UNSUPPORTED}")
+    assert is_alarming(made.fallback)
+
+
+def test_what_a_specialist_makes_larger_than_zstd_is_stored() -> None:
+    (made,) = encode_proven(Means(), 1, [0], [constant(5)], specialist=Padded())
+    assert (made.codec, made.fallback) == ("stored", LARGER)
+
+
 def waves() -> np.ndarray:
     y, x = np.mgrid[:200, :220]
     noise = np.random.default_rng(1).normal(0, 9, (200, 220, 1))

@@ -1,0 +1,233 @@
+"""Coding of quantised coefficients, frequency by frequency from coarse to fine, one component after the other.
+
+When a coefficient is coded, both sides know the same frequency of the blocks before it in reading order, all coarser
+frequencies of all blocks, and this frequency of all blocks of the components before it.
+
+Location: a linear predictor from these, in dequantised units, one for each frequency and component. Its weights are
+least squares over the blocks so far, moved by Gauss-Seidel sweeps before each row of blocks (as
+`idf.adaptive` does). It finds by itself how components hang together and how blocks continue each other.
+
+What the predictor misses is coded by mixed binary decisions (`mixing`), under contexts of how large misses were
+nearby, in the other components and in the coarser frequencies of the block; of the fraction of the prediction; of
+neighbouring coefficients themselves; and of how many coefficients of the block were not zero so far. Cells stay from
+one frequency to the next, but adapt as fast as young ones again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haarchive.codecs.dct.mixing import Mixer, code_integer, code_quiet, forget
+from haarchive.codecs.dct.transform import ZIGZAG
+from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.idf.adaptive import accumulate, solve
+from haarchive.codecs.rans.kernels import add_bits, take_bits
+from haarchive.codecs.rans.stream import OperationList, WordReader
+
+__all__ = ["LARGEST_COEFFICIENT", "code_coefficients", "half_octaves"]
+
+LARGEST_COEFFICIENT = 1 << 15
+"""Bound of a coefficient's magnitude, and of a dequantised one's."""
+
+_SIZES = (400, 64, 24**3, 240, 144, 25 * 16, 81, 16 * 3 * 16)
+"""Contexts of each input of the mixer."""
+_KEPT = (0, 1, 3, 4, 5, 6)
+"""Inputs whose cells belong to a frequency."""
+_YOUNG = 10
+_RIDGE = 16
+_VALUES = 3
+"""Room for the operations of an integer, in that of `values.add_value`."""
+_FEATURES = 24
+_MOST_MISSED = 4095
+_QUIET = 24
+"""In 1/16 step: where less than this was missed nearby, and all that predicts is zero, nearly every coefficient is."""
+_RARELY = 1 << 12
+
+
+def code_coefficients(
+    components: Sequence[NDArray[np.int32]], steps: NDArray[np.int64], stream: OperationList | WordReader
+) -> None:
+    """Code the coefficients of components whose blocks lie on one grid.
+
+    Parameters
+    ----------
+    components : sequence of ndarray, shape (64, h, w), int32
+        By frequency ``8 * vertical + horizontal``; read when encoding, filled when decoding.
+    steps : ndarray, shape (C, 64), int64
+    stream : OperationList or WordReader
+    """
+    _, height, width = components[0].shape
+    padded = np.zeros((len(components), 64, height + 2, width + 2), np.int32)
+    inner = padded[:, :, 1:-1, 1:-1]
+    if not stream.decoding:
+        for n, component in enumerate(components):
+            inner[n] = component
+    features, counts = _features(len(components))
+    missed = np.zeros(padded.shape, np.int32)
+    filled = np.zeros((len(components), height + 2, width + 2), np.int64)
+    mixers = [Mixer.fresh(_SIZES, 64, 32) for _ in components]
+    for order, frequency in enumerate(ZIGZAG):
+        for n in range(len(components)):
+            mixer = mixers[n]
+            for which in _KEPT:
+                forget(mixer.visits, mixer.offsets, which, _YOUNG)
+            seen = features[n, frequency, : counts[n, frequency]]
+            stream.resume(
+                *_code_frequency(
+                    padded, missed, filled, n, int(frequency), order, steps, seen, *mixer.arrays,
+                    stream.decoding, *stream.suspend(_VALUES * height * width + 1),
+                )
+            )  # fmt: skip
+    if stream.decoding:
+        for n, component in enumerate(components):
+            component[:] = inner[n]
+
+
+@lru_cache(maxsize=8)
+def _features(components: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What each predictor sees: ``(C, 64, 24, 4)`` of component, frequency, row and column, and how many of them."""
+    features = np.zeros((components, 64, _FEATURES, 4), np.int64)
+    counts = np.zeros((components, 64), np.int64)
+    for c in range(components):
+        for k in range(64):
+            seen = [(c, k, 0, -1), (c, k, -1, 0), (c, k, -1, -1), (c, k, -1, 1)]
+            for back in (1, 2):
+                if k % 8 >= back:
+                    seen += [(c, k - back, 0, 0), (c, k - back, 0, -1), (c, k - back, 0, 1)]
+                if k // 8 >= back:
+                    seen += [(c, k - 8 * back, 0, 0), (c, k - 8 * back, -1, 0), (c, k - 8 * back, 1, 0)]
+            seen += [(q, k, 0, 0) for q in range(max(0, c - 3), c)]
+            if c:
+                seen += [(c - 1, k, 0, -1), (c - 1, k, 0, 1), (c - 1, k, -1, 0), (c - 1, k, 1, 0)]
+            features[c, k, : len(seen)] = seen
+            counts[c, k] = len(seen)
+    return features, counts
+
+
+@kernel
+def half_octaves(x: Any, most: int) -> Any:
+    """How many half octaves ``x + 1`` spans, at most `most`."""
+    x += 1
+    octave = 0
+    while x >> (octave + 1):
+        octave += 1
+    half = (x >> (octave - 1)) & 1 if octave else 0
+    return min(2 * octave + half, most)
+
+
+@kernel
+def _sign(x: Any) -> Any:
+    return min(max(int(x), -1), 1) + 1
+
+
+@kernel
+def _code_frequency(  # type: ignore[no-untyped-def]
+    k, missed, filled, c, frequency, order, steps, features,
+    chances, visits, offsets, first, second, chance_of, logit_of, decoding, start, freq, n, state, words, pos,
+):  # fmt: skip
+    """Code one frequency of a component: whether there is any, then all blocks in reading order."""
+    height, width = k.shape[2] - 2, k.shape[3] - 2
+    here, miss = k[c, frequency], missed[c, frequency]
+    step = steps[c, frequency]
+    if decoding:
+        some, state, pos = take_bits(1, state, words, pos)
+    else:
+        some = np.int64(np.any(here))
+        n = add_bits(some, 1, start, freq, n)
+    if not some:
+        return n, state, pos
+    count = len(features)
+    down, across = frequency // 8, frequency % 8
+    gram = np.zeros((count, count), np.int64)
+    full = np.zeros((count, count), np.int64)
+    moment = np.zeros(count, np.int64)
+    weights = np.zeros(count, np.int64)
+    seen = np.zeros(count, np.int32)
+    flat = k.reshape(-1)
+    offset_of, step_of = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for f in range(count):
+        q, u = features[f, 0], features[f, 1]
+        offset_of[f] = ((q * 64 + u) * (height + 2) + features[f, 2]) * (width + 2) + features[f, 3]
+        step_of[f] = steps[q, u]
+    quiet = np.full(16, _RARELY, np.uint16)
+    quiet_visits = np.zeros(16, np.uint8)
+    contexts = np.zeros(offsets.size - 1, np.int64)
+    inputs = np.zeros(offsets.size - 1, np.int64)
+    ridge = step * step * _RIDGE
+    for i in range(1, height + 1):
+        if decoding and pos > words.size:  # a damaged stream must not cost time
+            return n, state, pos
+        if i > 1:
+            for a in range(count):
+                for b in range(a, count):
+                    full[a, b] = full[b, a] = gram[a, b]
+            solve(full, ridge, moment, weights, count)
+        for j in range(1, width + 1):
+            acc, silent = np.int64(0), True
+            at = i * (width + 2) + j
+            for f in range(count):
+                seen[f] = np.int64(flat[at + offset_of[f]]) * step_of[f]
+                acc += weights[f] * seen[f]
+                silent &= seen[f] == 0
+            place = min(max((acc >> 12) // step, -16 * LARGEST_COEFFICIENT), 16 * LARGEST_COEFFICIENT)
+            whole = (place + 8) >> 4
+            part = place - 16 * whole + 8
+            near = 2 * (np.int64(miss[i, j - 1]) + miss[i - 1, j]) + miss[i - 1, j - 1] + miss[i - 1, j + 1]
+            cross, others = np.int64(0), np.int64(0)
+            for q in range(max(0, c - 2), c):
+                other = missed[q, frequency]
+                cross += (
+                    4 * np.int64(other[i, j]) + other[i, j - 1] + other[i, j + 1] + other[i - 1, j] + other[i + 1, j]
+                )
+                others = 5 * others + min(max(int(k[q, frequency, i, j]), -2), 2) + 2
+            coarser, before = np.int64(0), np.int64(0)
+            if across:
+                other = missed[c, frequency - 1]
+                coarser += 3 * np.int64(other[i, j]) + other[i, j + 1] + other[i + 1, j]
+                before = _sign(k[c, frequency - 1, i, j])
+            if down:
+                other = missed[c, frequency - 8]
+                coarser += 3 * np.int64(other[i, j]) + other[i, j + 1] + other[i + 1, j]
+                before = 3 * before + _sign(k[c, frequency - 8, i, j])
+            if across and down:
+                coarser += 2 * np.int64(missed[c, frequency - 9, i, j])
+            around = filled[c, i, j - 1] + filled[c, i - 1, j] + filled[c, i, j + 1] + filled[c, i + 1, j]
+            if silent and near + cross + coarser < _QUIET:
+                bit, n, state, pos = code_quiet(
+                    np.int64(here[i, j] != 0), min(filled[c, i, j], 3) * 4 + min(around >> 1, 3), quiet, quiet_visits,
+                    decoding, start, freq, n, state, words, pos,
+                )  # fmt: skip
+                if not bit:
+                    continue
+            by_near, by_cross, by_coarser = half_octaves(near, 23), half_octaves(cross, 23), half_octaves(coarser, 23)
+            contexts[0] = min(by_near, 19) * 20 + min(by_cross, 19)
+            contexts[1] = part * 4 + min(abs(whole), 3)
+            contexts[2] = (by_near * 24 + by_cross) * 24 + by_coarser
+            contexts[3] = min(by_coarser, 19) * 12 + min(by_near, 19) * 12 // 20
+            contexts[4] = min(filled[c, i, j], 11) * 12 + min(around >> 1, 11)
+            contexts[5] = others * 16 + part
+            contexts[6] = (_sign(here[i, j - 1]) * 3 + _sign(here[i - 1, j])) * 9 + before
+            contexts[7] = (part * 3 + min(abs(whole), 2)) * 16 + (half_octaves(near + cross + coarser, 31) >> 1)
+            left, n, state, pos = code_integer(
+                np.int64(here[i, j]) - whole, contexts, order, half_octaves(near + 2 * cross + coarser, 31), inputs,
+                chances, visits, offsets, first, second, chance_of, logit_of,
+                decoding, start, freq, n, state, words, pos,
+            )  # fmt: skip
+            value = whole + left
+            if decoding:
+                value = min(max(value, -LARGEST_COEFFICIENT), LARGEST_COEFFICIENT)
+                here[i, j] = value
+            filled[c, i, j] += value != 0
+            miss[i, j] = min(abs(16 * value - place), _MOST_MISSED)
+            if silent:  # as most are at high frequencies
+                continue
+            goal = value * step
+            for f in range(count):
+                moment[f] += goal * seen[f]
+            accumulate(gram, seen)
+    return n, state, pos

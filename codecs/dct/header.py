@@ -1,0 +1,86 @@
+"""What the bitstream of a picture that was a JPEG begins with."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haarchive.codecs.dct.history import History
+from haarchive.codecs.dct.sampling import SAMPLINGS
+from haarchive.codecs.dct.steps import ijg_tables
+from haarchive.codecs.errors import BitstreamError
+
+__all__ = ["read_header", "write_header"]
+
+_VERSION = 1
+_CONVERTED, _SAMPLING_SHIFT = 1, 1
+_FIXED = struct.Struct("<BBbbHHHH")
+_OTHER_TABLE = 0
+_MOST_BEYOND = 16
+"""Samples that units may reach beyond the picture: less than a whole one."""
+
+
+def write_header(history: History) -> bytes:
+    """Lay out a history.
+
+    Version * 16 + flags (1: converted; 2 and 4: number of the sampling), planes, origin's row and column (i8), height
+    and width (u16, less 1), units down and across (u16); then for each component the number of its table, 1 to 200, or
+    0 and its 64 steps.
+    """
+    height, width, planes = history.shape
+    flags = _CONVERTED * history.converted + (SAMPLINGS.index(history.sampling) << _SAMPLING_SHIFT)
+    first = _VERSION << 4 | flags
+    out = bytearray(_FIXED.pack(first, planes, *history.origin, height - 1, width - 1, *history.units))
+    for steps in history.steps:
+        known = np.flatnonzero((ijg_tables() == steps).all(axis=1))
+        out += bytes([known[0] + 1]) if known.size else bytes([_OTHER_TABLE, *steps])
+    return bytes(out)
+
+
+def read_header(data: bytes) -> tuple[History, int]:
+    """Read what `write_header` made; also where the stream begins.
+
+    Raises
+    ------
+    BitstreamError
+        If it is damaged, or of another version.
+    """
+    if len(data) < _FIXED.size:
+        raise BitstreamError("the header of a dct bitstream is cut short")
+    first, planes, row, column, height, width, down, across = _FIXED.unpack_from(data)
+    if first >> 4 != _VERSION:
+        raise BitstreamError(f"dct bitstream version {first >> 4} is not {_VERSION}: update haarchive")
+    converted, sampling = bool(first & _CONVERTED), (first & 15) >> _SAMPLING_SHIFT
+    if (
+        planes not in (1, 3)
+        or sampling >= len(SAMPLINGS)
+        or (converted and planes == 1)
+        or (sampling and not converted)
+    ):
+        raise BitstreamError("the header of a dct bitstream is damaged")
+    at, tables = _FIXED.size, []
+    for _ in range(planes):
+        table, at = _read_table(data, at)
+        tables.append(table)
+    shape = (height + 1, width + 1, planes)
+    history = History(shape, converted, SAMPLINGS[sampling], (row, column), (down, across), np.stack(tables))
+    whole, region = history.covered, history.region
+    empty = region.top >= region.bottom or region.left >= region.right or min(down, across) < 1
+    beyond = max(-whole.top, -whole.left, whole.bottom - shape[0], whole.right - shape[1])
+    if empty or beyond >= _MOST_BEYOND:
+        raise BitstreamError("the header of a dct bitstream is damaged")
+    return history, at
+
+
+def _read_table(data: bytes, at: int) -> tuple[NDArray[np.int64], int]:
+    number = data[at] if at < len(data) else 255
+    if number > len(ijg_tables()):
+        raise BitstreamError("the header of a dct bitstream is damaged")
+    if number != _OTHER_TABLE:
+        return ijg_tables()[number - 1], at + 1
+    steps = np.frombuffer(data[at + 1 : at + 65], np.uint8).astype(np.int64)
+    if steps.size != 64 or not steps.all():
+        raise BitstreamError("the header of a dct bitstream is damaged")
+    return steps, at + 65

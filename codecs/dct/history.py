@@ -1,0 +1,119 @@
+"""What a picture that was a JPEG is decoded with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haarchive.codecs.dct.sampling import upsample
+from haarchive.codecs.dct.transform import BLOCK, decode_blocks
+from haarchive.codecs.haar.ycbcr import to_rgb
+
+__all__ = ["History", "Region"]
+
+_CHROMA = 128
+_JFIF = "ycbcr"
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of a picture that blocks cover.
+
+    Parameters
+    ----------
+    top, left, bottom, right : int
+        In samples; the last two are exclusive.
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Of rows and columns."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """How coefficients become samples.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height, width and planes of the picture.
+    converted : bool
+        Whether the components are Y, Cb, Cr (JFIF's), not the planes themselves.
+    sampling : tuple of int
+        Rows and columns of luma to one of chroma; (1, 1) where nothing is converted.
+    origin : tuple of int
+        The row and column at which the first unit of blocks begins; negative where the picture begins within one.
+    units : tuple of int
+        How many units there are, down and across; the last may reach beyond the picture. A unit has a block of each
+        component of chroma, and as many of luma as fit.
+    steps : ndarray, shape (C, 64), int64
+        Of each component's quantisation, by frequency ``8 * vertical + horizontal``.
+    """
+
+    shape: tuple[int, int, int]
+    converted: bool
+    sampling: tuple[int, int]
+    origin: tuple[int, int]
+    units: tuple[int, int]
+    steps: NDArray[np.int64]
+
+    @property
+    def covered(self) -> Region:
+        """What the units cover, also beyond the picture."""
+        (top, left), (rows, columns), (down, across) = self.origin, self.sampling, self.units
+        return Region(top, left, top + BLOCK * rows * down, left + BLOCK * columns * across)
+
+    @property
+    def region(self) -> Region:
+        """What they cover of the picture."""
+        whole = self.covered
+        height, width = self.shape[:2]
+        return Region(max(whole.top, 0), max(whole.left, 0), min(whole.bottom, height), min(whole.right, width))
+
+    @property
+    def seen(self) -> tuple[slice, slice]:
+        """The rows and columns of `decode` that are in the picture."""
+        whole, region = self.covered, self.region
+        return (
+            slice(region.top - whole.top, region.bottom - whole.top),
+            slice(region.left - whole.left, region.right - whole.left),
+        )
+
+    def grid(self, component: int) -> tuple[int, int]:
+        """How many blocks a component has, down and across."""
+        down, across = self.units
+        rows, columns = self.sampling if component == 0 else (1, 1)
+        return down * rows, across * columns
+
+    def decode(self, components: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+        """The samples of all units.
+
+        Parameters
+        ----------
+        components : sequence of ndarray, shape (64, h, w), int32
+            Quantised coefficients.
+
+        Returns
+        -------
+        ndarray, shape (C, H, W), int32
+            Planes, 0 to 255.
+        """
+        planes = self.decoded_components(components)
+        return to_rgb(_JFIF, planes) if self.converted else planes
+
+    def decoded_components(self, components: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+        """The components ``(C, H, W)`` at full size, before their conversion; chroma is centred on 0."""
+        decoded = [decode_blocks(one, steps) for one, steps in zip(components, self.steps, strict=True)]
+        if not self.converted:
+            return np.stack(decoded)
+        return np.stack([decoded[0], *(upsample(one, self.sampling) - _CHROMA for one in decoded[1:])])

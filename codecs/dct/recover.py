@@ -1,0 +1,193 @@
+"""Recovering the coefficients that a picture was decoded from; only encoders search.
+
+What is found need not be what once was: it is taken if it decodes to the same samples, but for a few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haarchive.codecs.dct.coefficients import LARGEST_COEFFICIENT
+from haarchive.codecs.dct.history import History
+from haarchive.codecs.dct.origin import find_origin
+from haarchive.codecs.dct.sampling import SAMPLINGS, downsampled
+from haarchive.codecs.dct.steps import find_steps
+from haarchive.codecs.dct.transform import BLOCK, blocks_of, coefficients_of
+from haarchive.codecs.haar.ycbcr import from_rgb, likely
+
+__all__ = ["Recovered", "recover"]
+
+_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
+"""JFIF's conversion (ITU-T T.871, section 7)."""
+_CENTRE = 128
+_MOST_MISSED = 0.1
+"""Part of the samples that may come out wrong; each is coded for itself."""
+_ROUNDS = 6
+_FEW = 96
+_REACH = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """A history and the coefficients that go with it.
+
+    Parameters
+    ----------
+    history : History
+    components : list of ndarray, shape (64, h, w), int32
+    decoded : ndarray, shape (C, H, W), int32
+        The samples of all units that they give.
+    """
+
+    history: History
+    components: list[NDArray[np.int32]]
+    decoded: NDArray[np.int32]
+
+
+def recover(planes: NDArray[np.int32]) -> Recovered | None:
+    """Find out whether a picture was a JPEG, and which.
+
+    Parameters
+    ----------
+    planes : ndarray, shape (C, H, W), int32
+        0 to 255; grey or RGB.
+
+    Returns
+    -------
+    Recovered, optional
+        None where nothing is found that decodes to nearly all of the samples.
+    """
+    luma = np.tensordot(_TO_YCC[0], planes.astype(np.float32), 1) if len(planes) == 3 else planes[0].astype(np.float32)
+    origin = find_origin(luma)
+    if origin is None:
+        return None
+    shape = (planes.shape[1], planes.shape[2], len(planes))
+    if len(planes) == 3 and likely(planes) == "ycbcr":
+        return _recover_converted(planes, shape, origin)
+    history = _complete(History(shape, False, (1, 1), origin, (0, 0), np.ones((len(planes), 64), np.int64)))
+    inside = planes[:, *history.region.slices]
+    found = [_quantised(plane.astype(np.float32), _clean((plane > 0) & (plane < 255))) for plane in inside]
+    if any(one is None for one in found):
+        return None
+    made = _made(history, [one for one in found if one is not None])
+    return made if _is_near(made, inside) else None
+
+
+def _recover_converted(
+    planes: NDArray[np.int32], shape: tuple[int, int, int], origin: tuple[int, int]
+) -> Recovered | None:
+    """Recover Y, Cb, Cr, of full size or not."""
+    ycc, _ = from_rgb("ycbcr", planes)
+    for sampling in SAMPLINGS:
+        for down in range(sampling[0]):
+            for across in range(sampling[1]):
+                begin = (origin[0] + BLOCK * down, origin[1] + BLOCK * across)
+                history = _complete(History(shape, True, sampling, begin, (0, 0), np.ones((3, 64), np.int64)))
+                if min(history.units) > 0 and (found := _with_sampling(history, planes, ycc)) is not None:
+                    return found
+    return None
+
+
+def _complete(history: History) -> History:
+    """With all units that are complete."""
+    down, across = (
+        (side - first) // (BLOCK * factor)
+        for side, first, factor in zip(history.shape[:2], history.origin, history.sampling, strict=True)
+    )
+    return replace(history, units=(down, across))
+
+
+def _with_sampling(history: History, planes: NDArray[np.int32], ycc: NDArray[np.int32]) -> Recovered | None:
+    inside = planes[:, *history.region.slices]
+    goal = ycc[:, *history.region.slices].astype(np.float32)
+    # Chroma first: of all samplings only one has a lattice.
+    goal[1:] += _CENTRE
+    clipped = ((inside == 0) | (inside == 255)).any(axis=0)
+    steps: dict[int, NDArray[np.int64]] = {}
+    for component in (1, 2, 0):
+        rows, columns = history.sampling if component else (1, 1)
+        doubtful = _grown(clipped) if rows * columns > 1 else clipped
+        found = _quantised(
+            _component(goal, component, history), _clean(~doubtful[::rows, ::columns]), rows * columns > 1
+        )
+        if found is None:
+            return None
+        steps[component] = found[0]
+    history = replace(history, steps=np.stack([steps[n] for n in range(3)]))
+    best = None
+    for _ in range(_ROUNDS):
+        quantised = [(steps[n], _rounded(_component(goal, n, history), steps[n])) for n in range(3)]
+        now = _made(history, quantised)
+        if best is not None and _wrong(now, inside) >= _wrong(best, inside):
+            break
+        best = now
+        if not clipped.any() or not _wrong(best, inside):
+            break
+        # Clipping left several Y, Cb, Cr to choose from: those next to what was decoded are better than the first.
+        again = history.decoded_components(best.components)
+        missing = (inside - best.decoded).astype(np.float32)
+        nearer = again + np.tensordot(_TO_YCC, missing, 1)
+        nearer[1:] += _CENTRE
+        goal = np.where(clipped, nearer, goal)
+    return best if best is not None and _is_near(best, inside) else None
+
+
+def _grown(clipped: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Also what is near enough to clipped samples for them to be felt where chroma is taken back to its size."""
+    padded = np.pad(clipped, _REACH)
+    height, width = clipped.shape
+    rows = np.any([padded[n : n + height] for n in range(2 * _REACH + 1)], axis=0)
+    grown: NDArray[np.bool_] = np.any([rows[:, n : n + width] for n in range(2 * _REACH + 1)], axis=0)
+    return grown
+
+
+def _component(goal: NDArray[np.float32], component: int, history: History) -> NDArray[np.float32]:
+    return downsampled(goal[component], history.sampling) if component else goal[0]
+
+
+def _clean(unclipped: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The blocks without samples that may have been clipped; where there are few, those with the fewest."""
+    doubtful = BLOCK * BLOCK - np.count_nonzero(blocks_of(unclipped), axis=(2, 3))
+    few = min(_FEW, doubtful.size) - 1
+    clean: NDArray[np.bool_] = doubtful <= np.partition(doubtful.ravel(), few)[few]
+    return clean
+
+
+def _quantised(
+    plane: NDArray[np.float32], clean: NDArray[np.bool_], enlarged: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
+    """The steps of a component, from its clean blocks, and its coefficients."""
+    coefficients = coefficients_of(np.ascontiguousarray(blocks_of(plane)) - _CENTRE)
+    steps = find_steps(coefficients[clean].reshape(-1, BLOCK * BLOCK), enlarged=enlarged)
+    return None if steps is None else (steps, _divided(coefficients, steps))
+
+
+def _rounded(plane: NDArray[np.float32], steps: NDArray[np.int64]) -> NDArray[np.int32]:
+    return _divided(coefficients_of(np.ascontiguousarray(blocks_of(plane)) - _CENTRE), steps)
+
+
+def _divided(coefficients: NDArray[np.float32], steps: NDArray[np.int64]) -> NDArray[np.int32]:
+    height, width = coefficients.shape[:2]
+    quotients = np.rint(coefficients.reshape(height, width, 64) / steps.astype(np.float32)).astype(np.int32)
+    return np.ascontiguousarray(np.moveaxis(quotients, 2, 0))
+
+
+def _made(history: History, quantised: Sequence[tuple[NDArray[np.int64], NDArray[np.int32]]]) -> Recovered:
+    components = []
+    for steps, coefficients in quantised:
+        bound = (LARGEST_COEFFICIENT - 1) // steps[:, None, None]
+        components.append(np.clip(coefficients, -bound, bound).astype(np.int32))
+    history = replace(history, steps=np.stack([steps for steps, _ in quantised]))
+    return Recovered(history, components, history.decode(components))
+
+
+def _is_near(recovered: Recovered, inside: NDArray[np.int32]) -> bool:
+    return _wrong(recovered, inside) <= _MOST_MISSED * inside.size
+
+
+def _wrong(recovered: Recovered, inside: NDArray[np.int32]) -> int:
+    return int(np.count_nonzero(recovered.decoded != inside))
