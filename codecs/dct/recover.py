@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.dct.coefficients import LARGEST_COEFFICIENT
+from haarchive.codecs.dct.edges import with_edges
 from haarchive.codecs.dct.history import History
 from haarchive.codecs.dct.origin import find_origin
 from haarchive.codecs.dct.sampling import SAMPLINGS, downsampled
@@ -74,7 +75,7 @@ def recover(planes: NDArray[np.int32]) -> Recovered | None:
     if any(one is None for one in found):
         return None
     made = _made(history, [one for one in found if one is not None])
-    return made if _is_near(made, inside) else None
+    return _extended(made, planes - _CENTRE) if _is_near(made, inside) else None
 
 
 def _recover_converted(
@@ -88,8 +89,16 @@ def _recover_converted(
                 begin = (origin[0] + BLOCK * down, origin[1] + BLOCK * across)
                 history = _complete(History(shape, True, sampling, begin, (0, 0), np.ones((3, 64), np.int64)))
                 if min(history.units) > 0 and (found := _with_sampling(history, planes, ycc)) is not None:
-                    return found
+                    return _extended(found, ycc - np.array([_CENTRE, 0, 0])[:, None, None])
     return None
+
+
+def _extended(recovered: Recovered, goal: NDArray[np.integer]) -> Recovered:
+    """With the blocks that the picture's edges cut, as far as they can be recovered."""
+    if recovered.history.sampling != (1, 1):
+        return recovered
+    history, components = with_edges(recovered.history, recovered.components, goal.astype(np.float32))
+    return Recovered(history, _bounded(history, components), history.decode(_bounded(history, components)))
 
 
 def _complete(history: History) -> History:
@@ -177,12 +186,15 @@ def _divided(coefficients: NDArray[np.float32], steps: NDArray[np.int64]) -> NDA
 
 
 def _made(history: History, quantised: Sequence[tuple[NDArray[np.int64], NDArray[np.int32]]]) -> Recovered:
-    components = []
-    for steps, coefficients in quantised:
-        bound = (LARGEST_COEFFICIENT - 1) // steps[:, None, None]
-        components.append(np.clip(coefficients, -bound, bound).astype(np.int32))
     history = replace(history, steps=np.stack([steps for steps, _ in quantised]))
+    components = _bounded(history, [coefficients for _, coefficients in quantised])
     return Recovered(history, components, history.decode(components))
+
+
+def _bounded(history: History, components: Sequence[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
+    """Coefficients within what can be coded."""
+    bounds = (LARGEST_COEFFICIENT - 1) // history.steps[:, :, None, None]
+    return [np.clip(one, -bound, bound).astype(np.int32) for one, bound in zip(components, bounds, strict=True)]
 
 
 def _is_near(recovered: Recovered, inside: NDArray[np.int32]) -> bool:
