@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from haarchive.codecs import Bitstream
-from haarchive.codecs.haar import phases
+from haarchive.codecs.haar import phases, ycbcr
 from haarchive.codecs.haar.image import HaarCodec
 from haarchive.codecs.haar.plans import PLANS, Plan
 from haarchive.codecs.haar.presets import PRESETS
@@ -49,13 +49,16 @@ class Variant:
         The preset that it differs from in one part; its own name for a preset.
     plan : Plan
     classes : bool
-        Whether phases of a grid may have weights of their chosen.
+        Whether phases of a grid may have weights of their own.
+    conversions : bool
+        Whether pictures that were made from Y, Cb, Cr are taken back to these.
     """
 
     name: str
     base: str
     plan: Plan
     classes: bool = True
+    conversions: bool = True
 
     @property
     def title(self) -> str:
@@ -114,6 +117,7 @@ def variants() -> list[Variant]:
     every = [Variant(preset, preset, PLANS[preset]) for preset in PRESETS]
     every += [Variant(name, "max", plan) for name, plan in less]
     every.append(Variant("without weights of classes", "max", best, classes=False))
+    every.append(Variant("without Y, Cb, Cr of decoders", "max", best, conversions=False))
     every += [Variant(name, "fast", plan) for name, plan in more]
     return [one for preset in PRESETS for one in every if one.base == preset]
 
@@ -126,7 +130,7 @@ def contender(variant: Variant) -> Contender:
     codec = HaarCodec.load(plan=variant.plan)
 
     def encode(item: Item) -> Bitstream:
-        with _classes(variant.classes):
+        with _classes(variant.classes), _conversions(variant.conversions):
             return codec.encode([item.samples])[0]
 
     def decode(bitstream: Bitstream, item: Item) -> NDArray[Any]:
@@ -142,6 +146,16 @@ def _classes(allowed: bool) -> Iterator[None]:
         yield
         return
     with mock.patch.object(phases, "_MOST_CLASSES", 1):
+        yield
+
+
+@contextmanager
+def _conversions(allowed: bool) -> Iterator[None]:
+    """Let encoders take pictures back to Y, Cb, Cr, or not."""
+    if allowed:
+        yield
+        return
+    with mock.patch.object(ycbcr, "find", return_value=None):
         yield
 
 

@@ -18,8 +18,8 @@ _WINDOW = 2 * BLOCK - 1
 _WINDOWS = 96
 _ZERO = 0.9
 """Three standard deviations of what rounded samples add to a coefficient."""
-_CLEAR, _MORE = 4.0, 1.2
-"""The best phase exceeds the mean of the others by so many of their standard deviations, and by this factor."""
+_MORE, _MUCH_MORE = 1.12, 1.2
+"""The best phase has so many times what the next one has, and what the others have on average."""
 
 
 def find_origin(luma: NDArray[np.float32]) -> tuple[int, int] | None:
@@ -44,8 +44,7 @@ def find_origin(luma: NDArray[np.float32]) -> tuple[int, int] | None:
     _count_zeros(np.ascontiguousarray(luma), rows, columns, basis(), _ZERO, counts)
     best = int(counts.argmax())
     others = np.delete(counts.ravel(), best)
-    bound = max(others.mean() + _CLEAR * max(others.std(), 1.0), _MORE * others.mean())
-    if counts.ravel()[best] <= bound:
+    if counts.ravel()[best] <= max(_MORE * others.max(), _MUCH_MORE * others.mean()):
         return None
     return best // BLOCK, best % BLOCK
 
