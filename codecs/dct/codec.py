@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.dct.coefficients import code_coefficients
-from haarchive.codecs.dct.header import read_header, write_header
+from haarchive.codecs.dct.header import MOST_PIXELS, read_header, write_header
 from haarchive.codecs.dct.history import History
 from haarchive.codecs.dct.recover import recover
 from haarchive.codecs.dct.remainder import code_frame, code_misses
@@ -56,6 +56,8 @@ class DctCodec(Codec):
 def _encode(chunk: Samples) -> bytes:
     if chunk.dtype != np.uint8 or chunk.ndim != 3 or chunk.shape[2] not in (1, 3) or max(chunk.shape) > MAX_SIDE:
         raise UnsupportedSamplesError(f"dct takes (H, W, 1 or 3) uint8, not {chunk.shape} {chunk.dtype}")
+    if chunk.shape[0] * chunk.shape[1] > MOST_PIXELS:
+        raise UnsupportedSamplesError(f"dct takes up to {MOST_PIXELS} pixels, not {chunk.shape[0]} x {chunk.shape[1]}")
     planes = np.ascontiguousarray(np.moveaxis(chunk, 2, 0)).astype(np.int32)
     recovered = recover(planes)
     if recovered is None:

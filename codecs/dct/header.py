@@ -12,7 +12,10 @@ from haarchive.codecs.dct.sampling import SAMPLINGS
 from haarchive.codecs.dct.steps import ijg_tables
 from haarchive.codecs.errors import BitstreamError
 
-__all__ = ["read_header", "write_header"]
+__all__ = ["MOST_PIXELS", "read_header", "write_header"]
+
+MOST_PIXELS = 1 << 24
+"""Of a picture: coefficients and what is known of them take some forty bytes a pixel while they are coded."""
 
 _VERSION = 1
 _CONVERTED, _SAMPLING_SHIFT = 1, 1
@@ -69,7 +72,7 @@ def read_header(data: bytes) -> tuple[History, int]:
     whole, region = history.covered, history.region
     empty = region.top >= region.bottom or region.left >= region.right or min(down, across) < 1
     beyond = max(-whole.top, -whole.left, whole.bottom - shape[0], whole.right - shape[1])
-    if empty or beyond >= _MOST_BEYOND:
+    if empty or beyond >= _MOST_BEYOND or shape[0] * shape[1] > MOST_PIXELS:
         raise BitstreamError("the header of a dct bitstream is damaged")
     return history, at
 

@@ -38,7 +38,7 @@ _VISITS = 250
 _FIRST_WEIGHT = 14 * (1 << 16) // 100
 _RATE = 9
 _RATE_BITS = 18
-_LARGEST = 1 << 15
+_LARGEST = 1 << 17
 
 _STEP = np.array([(1 << 17) // (2 * min(n, _VISITS) + 3) for n in range(256)], np.int64)
 """Of a cell's chance after n visits: 1 / (n + 1.5), in 2**-16."""

@@ -46,22 +46,22 @@ def solve_rows(lines: NDArray[np.float32], first: int, steps: NDArray[np.int64])
     """
     seen = len(lines)
     columns = np.matmul(lines.reshape(seen, -1, BLOCK), basis().T).astype(np.float64)  # (s, w, v)
-    rows = basis()[:, first : first + seen].T.astype(np.float64)
     best = np.zeros((BLOCK, *columns.shape[1:]), np.int32)
     for v in range(BLOCK):
-        best[..., v] = _solve(columns[..., v], rows * steps.reshape(BLOCK, BLOCK)[:, v])
+        of_column = tuple(steps.reshape(BLOCK, BLOCK)[:, v].tolist())
+        best[..., v] = _solve(columns[..., v], first, of_column)
     return best.transpose(0, 2, 1).reshape(BLOCK * BLOCK, -1)
 
 
-def _solve(goal: NDArray[np.float64], basis_of: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Integers ``(8, w)``, few of them not 0, with which a basis ``(s, 8)`` comes near a goal ``(s, w)``."""
+def _solve(goal: NDArray[np.float64], first: int, steps: tuple[int, ...]) -> NDArray[np.int32]:
+    """Quantised coefficients ``(8, w)``, few of them not 0, that come near some rows ``(s, w)`` of one column."""
     seen, width = goal.shape
+    basis_of = _basis_of(first, seen, steps)
     best = np.zeros((BLOCK, width), np.int32)
     error = np.abs(goal).max(axis=0)
     sizes = np.linalg.norm(basis_of, axis=0)[:, None]
     for count in range(1, seen + 1):
-        reduced, unimodular = _reduce(basis_of[:, :count])
-        orthogonal, triangular = np.linalg.qr(reduced)
+        unimodular, orthogonal, triangular = _lattice(first, seen, steps, count)
         for guess in _guesses(BLOCK - count) if count == seen else (np.zeros(BLOCK - count),):
             left = orthogonal.T @ (goal - (basis_of[:, count:] @ guess)[:, None])
             found = np.zeros((BLOCK, width))
@@ -79,6 +79,25 @@ def _solve(goal: NDArray[np.float64], basis_of: NDArray[np.float64]) -> NDArray[
             if (error < _NEAR).all():
                 return best
     return best
+
+
+@lru_cache(maxsize=1 << 10)
+def _basis_of(first: int, seen: int, steps: tuple[int, ...]) -> NDArray[np.float64]:
+    """What each coefficient of a column gives in some rows, by its step: ``(s, 8)``."""
+    return basis()[:, first : first + seen].T.astype(np.float64) * steps
+
+
+@lru_cache(maxsize=1 << 13)
+def _lattice(
+    first: int, seen: int, steps: tuple[int, ...], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The coarsest of these as a lattice: how its reduced basis is made from them, and that basis' QR decomposition.
+
+    All chunks of a slide have the same.
+    """
+    reduced, unimodular = _reduce(_basis_of(first, seen, steps)[:, :count])
+    orthogonal, triangular = np.linalg.qr(reduced)
+    return unimodular, orthogonal, triangular
 
 
 def _reduce(basis_of: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

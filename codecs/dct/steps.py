@@ -27,6 +27,7 @@ _NEAR = 0.75
 _MOST = 0.75
 """Part of the magnitudes that are near multiples; clipping moves the others."""
 _AGREEING = 0.85
+_AS_WELL = 0.03
 _LATTICE = 0.5
 """Part of the frequencies that must have a step above 1."""
 
@@ -58,6 +59,8 @@ def find_steps(coefficients: NDArray[np.float32], *, enlarged: bool = False) -> 
         Where several steps explain a frequency, the largest: multiples are what counts. None where the coefficients
         do not lie on a lattice.
     """
+    if np.abs(coefficients).max(initial=0) < _NEAR:  # chroma of a grey picture
+        return np.ones(64, np.int64)
     clear = _CLEAR_FROM * (2 if enlarged else 1)
     fits = np.zeros((64, _LARGEST_STEP + 1), bool)
     fits[:, 1] = True
@@ -68,14 +71,19 @@ def find_steps(coefficients: NDArray[np.float32], *, enlarged: bool = False) -> 
         known[k] = sizes.size >= max(_LEAST, len(coefficients) // _PART)
         if sizes.size:
             _find_fitting(sizes, fits[k])
-    steps = _LARGEST_STEP - fits[:, ::-1].argmax(axis=1)
+    steps: NDArray[np.int64] = _LARGEST_STEP - fits[:, ::-1].argmax(axis=1)
     if not known.any() or (steps[known] > 1).mean() < _LATTICE:
         return None
     tables = ijg_tables()
+    # A step of 1 fits everything; it agrees where no other does.
+    fits[:, 1] = steps == 1
     agreeing = fits[np.flatnonzero(known), tables[:, known]].mean(axis=1)
-    # Of tables that agree, the coarsest: finer ones may agree with multiples, and all ones with everything.
-    best: NDArray[np.int64] = tables[max(range(len(tables)), key=lambda n: (agreeing[n] >= _AGREEING, tables[n].sum()))]
-    return best if agreeing.max() >= _AGREEING and (best > 1).any() else steps
+    if agreeing.max() < _AGREEING:
+        return steps
+    # Of tables that agree as well, the coarsest: finer ones may agree with multiples.
+    best = np.flatnonzero(agreeing >= agreeing.max() - _AS_WELL)
+    table: NDArray[np.int64] = tables[best[tables[best].sum(axis=1).argmax()]]
+    return table
 
 
 def _find_fitting(sizes: NDArray[np.float32], fits: NDArray[np.bool_]) -> None:
