@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ _GREEN_FIRST = (1, 0, 2)
 
 
 class DctCodec(Codec):
-    """Pictures ``(H, W, C)`` of uint8, grey or RGB, whose samples are a decoded JPEG.
+    """Pictures ``(H, W, C)`` of uint8, grey or RGB, whose samples are a decoded JPEG; one more plane may be constant.
 
     All others are refused, most of them after a millisecond or two.
     """
@@ -54,15 +55,21 @@ class DctCodec(Codec):
 
 
 def _encode(chunk: Samples) -> bytes:
-    if chunk.dtype != np.uint8 or chunk.ndim != 3 or chunk.shape[2] not in (1, 3) or max(chunk.shape) > MAX_SIDE:
-        raise UnsupportedSamplesError(f"dct takes (H, W, 1 or 3) uint8, not {chunk.shape} {chunk.dtype}")
+    if chunk.dtype != np.uint8 or chunk.ndim != 3 or not 1 <= chunk.shape[2] <= 4 or max(chunk.shape) > MAX_SIDE:
+        raise UnsupportedSamplesError(f"dct takes (H, W, 1 to 4) uint8, not {chunk.shape} {chunk.dtype}")
     if chunk.shape[0] * chunk.shape[1] > MOST_PIXELS:
         raise UnsupportedSamplesError(f"dct takes up to {MOST_PIXELS} pixels, not {chunk.shape[0]} x {chunk.shape[1]}")
     planes = np.ascontiguousarray(np.moveaxis(chunk, 2, 0)).astype(np.int32)
+    constant = None
+    if len(planes) % 2 == 0 and chunk.size:
+        planes, alpha = planes[:-1], planes[-1]
+        constant = int(alpha[0, 0])
+        if (alpha != constant).any():
+            raise UnsupportedSamplesError("dct takes a second or fourth plane only where it is constant")
     recovered = recover(planes)
     if recovered is None:
         raise UnsupportedSamplesError("the picture is not a decoded JPEG")
-    history, stream = recovered.history, OperationList()
+    history, stream = replace(recovered.history, constant=constant), OperationList()
     _code_components(history, recovered.components, stream)
     samples = recovered.decoded.copy()
     samples[:, *history.seen] = planes[:, *history.region.slices]
@@ -85,6 +92,8 @@ def _decode(bitstream: Bitstream) -> Samples:
     planes[:, *history.region.slices] = decoded[:, *history.seen]
     _code_frame(history, planes, reader)
     reader.finish()
+    if history.constant is not None:
+        planes = np.concatenate([planes, np.full((1, height, width), history.constant, np.int32)])
     return np.ascontiguousarray(np.moveaxis(planes, 0, 2).astype(np.uint8))
 
 

@@ -18,7 +18,7 @@ MOST_PIXELS = 1 << 24
 """Of a picture: coefficients and what is known of them take some forty bytes a pixel while they are coded."""
 
 _VERSION = 1
-_CONVERTED, _SAMPLING_SHIFT = 1, 1
+_CONVERTED, _SAMPLING_SHIFT, _CONSTANT = 1, 1, 8
 _FIXED = struct.Struct("<BBbbHHHH")
 _OTHER_TABLE = 0
 _MOST_BEYOND = 16
@@ -28,17 +28,19 @@ _MOST_BEYOND = 16
 def write_header(history: History) -> bytes:
     """Lay out a history.
 
-    Version * 16 + flags (1: converted; 2 and 4: number of the sampling), planes, origin's row and column (i8), height
-    and width (u16, less 1), units down and across (u16); then for each component the number of its table, 1 to 200, or
-    0 and its 64 steps.
+    Version * 16 + flags (1: converted; 2 and 4: number of the sampling; 8: one more plane, constant), planes, origin's
+    row and column (i8), height and width (u16, less 1), units down and across (u16); then for each component the number
+    of its table, 1 to 200, or 0 and its 64 steps; then the constant plane's value.
     """
     height, width, planes = history.shape
     flags = _CONVERTED * history.converted + (SAMPLINGS.index(history.sampling) << _SAMPLING_SHIFT)
-    first = _VERSION << 4 | flags
+    first = _VERSION << 4 | flags | (_CONSTANT if history.constant is not None else 0)
     out = bytearray(_FIXED.pack(first, planes, *history.origin, height - 1, width - 1, *history.units))
     for steps in history.steps:
         known = np.flatnonzero((ijg_tables() == steps).all(axis=1))
         out += bytes([known[0] + 1]) if known.size else bytes([_OTHER_TABLE, *steps])
+    if history.constant is not None:
+        out.append(history.constant)
     return bytes(out)
 
 
@@ -55,7 +57,7 @@ def read_header(data: bytes) -> tuple[History, int]:
     first, planes, row, column, height, width, down, across = _FIXED.unpack_from(data)
     if first >> 4 != _VERSION:
         raise BitstreamError(f"dct bitstream version {first >> 4} is not {_VERSION}: update haarchive")
-    converted, sampling = bool(first & _CONVERTED), (first & 15) >> _SAMPLING_SHIFT
+    converted, sampling = bool(first & _CONVERTED), (first >> _SAMPLING_SHIFT) & 3
     if (
         planes not in (1, 3)
         or sampling >= len(SAMPLINGS)
@@ -68,7 +70,11 @@ def read_header(data: bytes) -> tuple[History, int]:
         table, at = _read_table(data, at)
         tables.append(table)
     shape = (height + 1, width + 1, planes)
-    history = History(shape, converted, SAMPLINGS[sampling], (row, column), (down, across), np.stack(tables))
+    constant = None
+    if first & _CONSTANT:
+        constant, at = int(data[at : at + 1].ljust(1)[0]), at + 1
+    origin, units = (row, column), (down, across)
+    history = History(shape, converted, SAMPLINGS[sampling], origin, units, np.stack(tables), constant)
     whole, region = history.covered, history.region
     empty = region.top >= region.bottom or region.left >= region.right or min(down, across) < 1
     beyond = max(-whole.top, -whole.left, whole.bottom - shape[0], whole.right - shape[1])

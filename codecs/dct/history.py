@@ -46,7 +46,7 @@ class History:
     Parameters
     ----------
     shape : tuple of int
-        Height, width and planes of the picture.
+        Height, width and planes of the picture, without a constant one.
     converted : bool
         Whether the components are Y, Cb, Cr (JFIF's), not the planes themselves.
     sampling : tuple of int
@@ -58,6 +58,8 @@ class History:
         component of chroma, and as many of luma as fit.
     steps : ndarray, shape (C, 64), int64
         Of each component's quantisation, by frequency ``8 * vertical + horizontal``.
+    constant : int, optional
+        What all samples of one more plane are, as of alpha where nothing is transparent; None where there is none.
     """
 
     shape: tuple[int, int, int]
@@ -66,6 +68,7 @@ class History:
     origin: tuple[int, int]
     units: tuple[int, int]
     steps: NDArray[np.int64]
+    constant: int | None = None
 
     @property
     def covered(self) -> Region:

@@ -183,3 +183,22 @@ def test_the_registry_knows_it() -> None:
     assert isinstance(codec, DctCodec)
     assert codec.name == "dct"
     assert codec.model is None
+
+
+@pytest.mark.parametrize("kind", ["4:4:4", "grey"])
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_plane_more_that_is_constant_costs_a_byte(kind: str, alpha: int) -> None:
+    picture = jpeg_scene(kind, (90, 101))
+    (plain,) = DctCodec().encode([picture])
+    more = np.concatenate([picture, np.full((90, 101, 1), alpha, np.uint8)], axis=2)
+    (bitstream,) = DctCodec().encode([more])
+    assert bitstream.nbytes == plain.nbytes + 1
+    assert np.array_equal(DctCodec().decode([bitstream])[0], more)
+
+
+def test_a_plane_more_that_is_not_constant_is_refused() -> None:
+    picture = jpeg_scene("4:4:4", (90, 101))
+    more = np.concatenate([picture, np.full((90, 101, 1), 255, np.uint8)], axis=2)
+    more[45, 50, 3] = 254
+    with pytest.raises(UnsupportedSamplesError, match="constant"):
+        DctCodec().encode([more])
