@@ -70,6 +70,10 @@ def make_sources(folder: Path) -> list[Path]:
         jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=75, subsampling=sampling)
         was_jpeg = imagecodecs.jpeg_decode(jpeg)[3:, 5:]
         tifffile.imwrite(folder / f"was-jpeg-{sampling}.tif", was_jpeg, photometric="rgb")
+    # Of quality 100 no coefficients are found, but Y, Cb, Cr; a few pixels of other colours go as they are.
+    converted = imagecodecs.jpeg_decode(imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=100)).copy()
+    converted[10, 10:20] = rng.integers(60, 200, (10, 3))
+    tifffile.imwrite(folder / "was-ycbcr.tif", converted, photometric="rgb")
     # What was changed since has a grid still, which the flow looks for and uses.
     changed = (was_jpeg.astype(int) + rng.integers(-1, 2, was_jpeg.shape)).clip(0, 255).astype(np.uint8)
     tifffile.imwrite(folder / "nearly-jpeg.tif", changed, photometric="rgb")
