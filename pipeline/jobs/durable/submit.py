@@ -23,7 +23,7 @@ __all__ = ["follow_logs", "is_submission", "stop_submission", "submissions", "su
 _GONE = "STOPPED", "SUCCEEDED", "FAILED"
 
 _NOT_READY = "No available agent"
-_PATIENCE = 60.0
+_PATIENCE = 150.0
 """Seconds in which a cluster that answers must be able to start something."""
 
 
