@@ -109,6 +109,23 @@ def forget(visits, offsets, which, most):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _decide(bit, width, decoding, start, freq, n, state, words, pos):  # type: ignore[no-untyped-def]
+    """Code or decode a decision; the interval of "yes", `width` of 2**15 slots, comes first."""
+    if decoding:
+        here = slot(state)
+        bit = np.int64(here < width)
+        if bit:
+            state, pos = advance(state, here, 0, width, words, pos)
+        else:
+            state, pos = advance(state, here, width, (1 << 15) - width, words, pos)
+    else:
+        start[n] = 0 if bit else width
+        freq[n] = width if bit else (1 << 15) - width
+        n += 1
+    return bit, n, state, pos
+
+
+@kernel
 def _code_bit(  # type: ignore[no-untyped-def]
     bit, node, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of, logit_of,
     decoding, start, freq, n, state, words, pos,
@@ -125,19 +142,8 @@ def _code_bit(  # type: ignore[no-untyped-def]
         dot_two += second[two, i] * inputs[i]
     dot_one = min(max(dot_one >> 16, -_TOP), _TOP)
     dot_two = min(max(dot_two >> 16, -_TOP), _TOP)
-    # The interval of "yes" comes first. rANS frequencies have 15 bits.
     width = chance_of[((dot_one + dot_two) >> 1) + _TOP] >> 1
-    if decoding:
-        here = slot(state)
-        bit = np.int64(here < width)
-        if bit:
-            state, pos = advance(state, here, 0, width, words, pos)
-        else:
-            state, pos = advance(state, here, width, (1 << 15) - width, words, pos)
-    else:
-        start[n] = 0 if bit else width
-        freq[n] = width if bit else (1 << 15) - width
-        n += 1
+    bit, n, state, pos = _decide(bit, width, decoding, start, freq, n, state, words, pos)
     target = bit << _CHANCE_BITS
     miss_one = target - chance_of[dot_one + _TOP]
     miss_two = target - chance_of[dot_two + _TOP]
@@ -160,17 +166,7 @@ def code_quiet(  # type: ignore[no-untyped-def]
     """Code or decode a decision by the chance of one cell alone, which is quick; returns ``bit, n, state, pos``."""
     chance = int(chances[at])
     width = min(max(chance >> 1, 1), (1 << 15) - 1)
-    if decoding:
-        here = slot(state)
-        bit = np.int64(here < width)
-        if bit:
-            state, pos = advance(state, here, 0, width, words, pos)
-        else:
-            state, pos = advance(state, here, width, (1 << 15) - width, words, pos)
-    else:
-        start[n] = 0 if bit else width
-        freq[n] = width if bit else (1 << 15) - width
-        n += 1
+    bit, n, state, pos = _decide(bit, width, decoding, start, freq, n, state, words, pos)
     seen = np.int64(visits[at])
     chances[at] = chance + ((((bit << _CHANCE_BITS) - bit - chance) * _STEP[seen]) >> 16)
     if seen < _VISITS:
