@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shlex
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +20,6 @@ from haarchive.pipeline.storage import ObjectStore
 __all__ = ["follow_logs", "is_submission", "stop_submission", "submissions", "submit_job"]
 
 _GONE = "STOPPED", "SUCCEEDED", "FAILED"
-
-_NOT_READY = "No available agent"
-_PATIENCE = 150.0
-"""Seconds in which a cluster that answers must be able to start something."""
 
 
 def submit_job(store: ObjectStore, record: JobRecord, address: str) -> str:
@@ -52,7 +47,7 @@ def submit_job(store: ObjectStore, record: JobRecord, address: str) -> str:
     if logs.is_json():
         variables["HAARCHIVE_LOG_JSON"] = "1"
     with _cluster(address) as client:
-        _submit_once_ready(client, entrypoint=entrypoint, submission_id=submission, runtime_env={"env_vars": variables})
+        client.submit_job(entrypoint=entrypoint, submission_id=submission, runtime_env={"env_vars": variables})
     body = {"submission": submission, "address": address, "submitted": utc()}
     store.put(job_key(record.id, f"submissions/{submission}.json"), json.dumps(body, indent=1).encode() + b"\n")
     return submission
@@ -104,19 +99,6 @@ def follow_logs(address: str, submission: str, *, follow: bool) -> Iterator[str]
                     yield runner.run(anext(pieces))
                 except StopAsyncIteration:
                     return
-
-
-def _submit_once_ready(client: Any, **job: Any) -> None:
-    """Submit a job, and wait where a cluster has just come up: its server answers before it can start anything."""
-    latest = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            client.submit_job(**job)
-            return
-        except RuntimeError as error:
-            if _NOT_READY not in str(error) or time.monotonic() > latest:
-                raise
-            time.sleep(1)
 
 
 @contextmanager

@@ -95,13 +95,15 @@ def _wait_for(condition, seconds: float = 120.0) -> None:
 def head() -> Iterator[tuple[str, subprocess.Popen]]:
     """The address of a real Ray head's job server, and the process that it ends with."""
     ports = []
-    for _ in range(2):
+    for _ in range(3):
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             ports.append(one.getsockname()[1])
     ray = str(Path(sys.executable).with_name("ray"))
     command = [ray, "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"]
     command += [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", "--include-dashboard=true"]
+    # Its own default is the same for every cluster of a machine, and tests beside this one have some.
+    command += [f"--dashboard-agent-listen-port={ports[2]}"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
         command,
