@@ -1,4 +1,4 @@
-"""Codec `dct`: exact coding of pictures that were decoded from JPEG, a fifth to a tenth of what their pixels take."""
+"""Codec `dct`: exact coding of pictures that were decoded from JPEG."""
 
 from __future__ import annotations
 

@@ -98,7 +98,8 @@ def _extended(recovered: Recovered, goal: NDArray[np.integer]) -> Recovered:
     if recovered.history.sampling != (1, 1):
         return recovered
     history, components = with_edges(recovered.history, recovered.components, goal.astype(np.float32))
-    return Recovered(history, _bounded(history, components), history.decode(_bounded(history, components)))
+    bounded = _bounded(history, components)
+    return Recovered(history, bounded, history.decode(bounded))
 
 
 def _complete(history: History) -> History:
