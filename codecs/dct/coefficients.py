@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from haarchive.codecs.dct.mixing import Mixer, code_integer, code_quiet, forget
 from haarchive.codecs.dct.transform import ZIGZAG
 from haarchive.codecs.distributions.jit import kernel
-from haarchive.codecs.idf.adaptive import accumulate, solve
+from haarchive.codecs.idf.adaptive import solve
 from haarchive.codecs.rans.kernels import add_bits, take_bits
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
@@ -126,6 +126,67 @@ def _sign(x: Any) -> Any:
 
 
 @kernel
+def _look(k, missed, c, frequency, i, features, steps, seen, cross, coarser, others, before):  # type: ignore[no-untyped-def]
+    """Fill what is known of a row of blocks before it is coded: features ``(F, w)`` and parts of contexts ``(w,)``.
+
+    All but the first feature, which is the block before.
+    """
+    width = seen.shape[1]
+    down, across = frequency // 8, frequency % 8
+    for f in range(1, len(features)):
+        q, u, above, left = features[f, 0], features[f, 1], features[f, 2], features[f, 3]
+        step, line, out = np.int32(steps[q, u]), k[q, u, i + above], seen[f]
+        for j in range(width):
+            out[j] = line[j + 1 + left] * step
+    cross[:], others[:], coarser[:], before[:] = 0, 0, 0, 0
+    for q in range(max(0, c - 2), c):
+        over, other, under, line = (
+            missed[q, frequency, i - 1],
+            missed[q, frequency, i],
+            missed[q, frequency, i + 1],
+            k[q, frequency, i],
+        )
+        for j in range(width):
+            cross[j] += 4 * other[j + 1] + other[j] + other[j + 2] + over[j + 1] + under[j + 1]
+            others[j] = 5 * others[j] + min(max(line[j + 1], -2), 2) + 2
+    if across:
+        other, under, line = missed[c, frequency - 1, i], missed[c, frequency - 1, i + 1], k[c, frequency - 1, i]
+        for j in range(width):
+            coarser[j] += 3 * other[j + 1] + other[j + 2] + under[j + 1]
+            before[j] = _sign(line[j + 1])
+    if down:
+        other, under, line = missed[c, frequency - 8, i], missed[c, frequency - 8, i + 1], k[c, frequency - 8, i]
+        for j in range(width):
+            coarser[j] += 3 * other[j + 1] + other[j + 2] + under[j + 1]
+            before[j] = 3 * before[j] + _sign(line[j + 1])
+    if across and down:
+        other = missed[c, frequency - 9, i]
+        for j in range(width):
+            coarser[j] += 2 * other[j + 1]
+
+
+@kernel
+def _learn(seen, here, step, gram, moment):  # type: ignore[no-untyped-def]
+    """Add a row of blocks to the normal equations."""
+    count, width = seen.shape
+    for a in range(count):
+        one = seen[a]
+        if not np.any(one):  # as at most high frequencies
+            continue
+        total = np.int64(0)
+        for j in range(width):
+            total += np.int64(one[j]) * here[j + 1]
+        moment[a] += total * step
+        for b in range(a, count):
+            other = seen[b]
+            total = np.int64(0)
+            for j in range(width):
+                total += np.int64(one[j]) * np.int64(other[j])
+            gram[a, b] += total
+            gram[b, a] = gram[a, b]
+
+
+@kernel
 def _code_frequency(  # type: ignore[no-untyped-def]
     k, missed, filled, c, frequency, order, steps, features,
     chances, visits, offsets, first, second, chance_of, logit_of, decoding, start, freq, n, state, words, pos,
@@ -142,92 +203,75 @@ def _code_frequency(  # type: ignore[no-untyped-def]
     if not some:
         return n, state, pos
     count = len(features)
-    down, across = frequency // 8, frequency % 8
     gram = np.zeros((count, count), np.int64)
-    full = np.zeros((count, count), np.int64)
     moment = np.zeros(count, np.int64)
     weights = np.zeros(count, np.int64)
-    seen = np.zeros(count, np.int32)
-    flat = k.reshape(-1)
-    offset_of, step_of = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    for f in range(count):
-        q, u = features[f, 0], features[f, 1]
-        offset_of[f] = ((q * 64 + u) * (height + 2) + features[f, 2]) * (width + 2) + features[f, 3]
-        step_of[f] = steps[q, u]
+    seen = np.zeros((count, width), np.int32)
+    known, any_known = np.empty(width, np.int64), np.empty(width, np.int32)
+    cross, coarser = np.empty(width, np.int32), np.empty(width, np.int32)
+    others, before = np.empty(width, np.int32), np.empty(width, np.int32)
     quiet = np.full(16, _RARELY, np.uint16)
     quiet_visits = np.zeros(16, np.uint8)
     contexts = np.zeros(offsets.size - 1, np.int64)
     inputs = np.zeros(offsets.size - 1, np.int64)
-    ridge = step * step * _RIDGE
     for i in range(1, height + 1):
         if decoding and pos > words.size:  # a damaged stream must not cost time
             return n, state, pos
         if i > 1:
-            for a in range(count):
-                for b in range(a, count):
-                    full[a, b] = full[b, a] = gram[a, b]
-            solve(full, ridge, moment, weights, count)
+            solve(gram, step * step * _RIDGE, moment, weights, count)
+        _look(k, missed, c, frequency, i, features, steps, seen, cross, coarser, others, before)
+        known[:], any_known[:] = 0, 0
+        for f in range(1, count):
+            weight, line = weights[f], seen[f]
+            for j in range(width):
+                known[j] += weight * np.int64(line[j])
+                any_known[j] |= line[j]
+        row, fill, fill_above, fill_below = here[i], filled[c, i], filled[c, i - 1], filled[c, i + 1]
+        missed_row, missed_above = miss[i], miss[i - 1]
         for j in range(1, width + 1):
-            acc, silent = np.int64(0), True
-            at = i * (width + 2) + j
-            for f in range(count):
-                seen[f] = np.int64(flat[at + offset_of[f]]) * step_of[f]
-                acc += weights[f] * seen[f]
-                silent &= seen[f] == 0
-            place = min(max((acc >> 12) // step, -16 * LARGEST_COEFFICIENT), 16 * LARGEST_COEFFICIENT)
+            behind = np.int32(row[j - 1] * np.int32(step))
+            seen[0, j - 1] = behind
+            silent = behind == 0 and any_known[j - 1] == 0
+            place = (known[j - 1] + weights[0] * np.int64(behind)) >> 12
+            place = (
+                min(max(place // step, -16 * LARGEST_COEFFICIENT), 16 * LARGEST_COEFFICIENT) if place else np.int64(0)
+            )
             whole = (place + 8) >> 4
             part = place - 16 * whole + 8
-            near = 2 * (np.int64(miss[i, j - 1]) + miss[i - 1, j]) + miss[i - 1, j - 1] + miss[i - 1, j + 1]
-            cross, others = np.int64(0), np.int64(0)
-            for q in range(max(0, c - 2), c):
-                other = missed[q, frequency]
-                cross += (
-                    4 * np.int64(other[i, j]) + other[i, j - 1] + other[i, j + 1] + other[i - 1, j] + other[i + 1, j]
-                )
-                others = 5 * others + min(max(int(k[q, frequency, i, j]), -2), 2) + 2
-            coarser, before = np.int64(0), np.int64(0)
-            if across:
-                other = missed[c, frequency - 1]
-                coarser += 3 * np.int64(other[i, j]) + other[i, j + 1] + other[i + 1, j]
-                before = _sign(k[c, frequency - 1, i, j])
-            if down:
-                other = missed[c, frequency - 8]
-                coarser += 3 * np.int64(other[i, j]) + other[i, j + 1] + other[i + 1, j]
-                before = 3 * before + _sign(k[c, frequency - 8, i, j])
-            if across and down:
-                coarser += 2 * np.int64(missed[c, frequency - 9, i, j])
-            around = filled[c, i, j - 1] + filled[c, i - 1, j] + filled[c, i, j + 1] + filled[c, i + 1, j]
-            if silent and near + cross + coarser < _QUIET:
+            near = 2 * (np.int64(missed_row[j - 1]) + missed_above[j]) + missed_above[j - 1] + missed_above[j + 1]
+            by_others = np.int64(cross[j - 1])
+            by_coarse = np.int64(coarser[j - 1])
+            around = fill[j - 1] + fill_above[j] + fill[j + 1] + fill_below[j]
+            if silent and near + by_others + by_coarse < _QUIET:
                 bit, n, state, pos = code_quiet(
-                    np.int64(here[i, j] != 0), min(filled[c, i, j], 3) * 4 + min(around >> 1, 3), quiet, quiet_visits,
+                    np.int64(row[j] != 0), min(fill[j], 3) * 4 + min(around >> 1, 3), quiet, quiet_visits,
                     decoding, start, freq, n, state, words, pos,
                 )  # fmt: skip
                 if not bit:
                     continue
-            by_near, by_cross, by_coarser = half_octaves(near, 23), half_octaves(cross, 23), half_octaves(coarser, 23)
+            by_near, by_cross, by_coarser = (
+                half_octaves(near, 23),
+                half_octaves(by_others, 23),
+                half_octaves(by_coarse, 23),
+            )
             contexts[0] = min(by_near, 19) * 20 + min(by_cross, 19)
             contexts[1] = part * 4 + min(abs(whole), 3)
             contexts[2] = (by_near * 24 + by_cross) * 24 + by_coarser
             contexts[3] = min(by_coarser, 19) * 12 + min(by_near, 19) * 12 // 20
-            contexts[4] = min(filled[c, i, j], 11) * 12 + min(around >> 1, 11)
-            contexts[5] = others * 16 + part
-            contexts[6] = (_sign(here[i, j - 1]) * 3 + _sign(here[i - 1, j])) * 9 + before
-            contexts[7] = (part * 3 + min(abs(whole), 2)) * 16 + (half_octaves(near + cross + coarser, 31) >> 1)
+            contexts[4] = min(fill[j], 11) * 12 + min(around >> 1, 11)
+            contexts[5] = others[j - 1] * 16 + part
+            contexts[6] = (_sign(row[j - 1]) * 3 + _sign(here[i - 1, j])) * 9 + before[j - 1]
+            contexts[7] = (part * 3 + min(abs(whole), 2)) * 16 + (half_octaves(near + by_others + by_coarse, 31) >> 1)
             left, n, state, pos = code_integer(
-                np.int64(here[i, j]) - whole, contexts, order, half_octaves(near + 2 * cross + coarser, 31), inputs,
+                np.int64(row[j]) - whole, contexts, order, half_octaves(near + 2 * by_others + by_coarse, 31), inputs,
                 chances, visits, offsets, first, second, chance_of, logit_of,
                 decoding, start, freq, n, state, words, pos,
             )  # fmt: skip
             value = whole + left
             if decoding:
                 value = min(max(value, -LARGEST_COEFFICIENT), LARGEST_COEFFICIENT)
-                here[i, j] = value
-            filled[c, i, j] += value != 0
-            miss[i, j] = min(abs(16 * value - place), _MOST_MISSED)
-            if silent:  # as most are at high frequencies
-                continue
-            goal = value * step
-            for f in range(count):
-                moment[f] += goal * seen[f]
-            accumulate(gram, seen)
+                row[j] = value
+            fill[j] += value != 0
+            missed_row[j] = min(abs(16 * value - place), _MOST_MISSED)
+        _learn(seen, row, step, gram, moment)
     return n, state, pos

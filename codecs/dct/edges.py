@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.dct.history import History
+from haarchive.codecs.dct.inverse import decode_blocks
 from haarchive.codecs.dct.partial import LEAST_SEEN, solve_columns, solve_corner, solve_rows
-from haarchive.codecs.dct.transform import BLOCK, decode_blocks
+from haarchive.codecs.dct.transform import BLOCK
 
 __all__ = ["with_edges"]
 
@@ -85,7 +86,7 @@ def _solved(lines: NDArray[np.float32], first: int, history: History, *, turned:
     for samples, steps in zip(lines, history.steps, strict=True):
         blocks = solve(samples, first, steps)[:, None]
         found.append(blocks)
-        decoded = decode_blocks(blocks.transpose(0, 2, 1) if turned else blocks, steps) - _CENTRE
+        decoded = decode_blocks(blocks.transpose(0, 2, 1) if turned else blocks, steps, history.inverse) - _CENTRE
         seen = decoded[:, first : first + lines.shape[2]] if turned else decoded[first : first + lines.shape[1]]
         same = (seen == samples).all(axis=1 if turned else 0)
         right.append(same.reshape(-1, BLOCK).all(axis=1).mean())

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.dct.history import History
+from haarchive.codecs.dct.inverse import INVERSES
 from haarchive.codecs.dct.sampling import SAMPLINGS
 from haarchive.codecs.dct.steps import ijg_tables
 from haarchive.codecs.errors import BitstreamError
@@ -17,7 +18,8 @@ __all__ = ["MOST_PIXELS", "read_header", "write_header"]
 MOST_PIXELS = 1 << 24
 """Of a picture: coefficients and what is known of them take some forty bytes a pixel while they are coded."""
 
-_VERSION = 1
+_VERSIONS = (1, 2)
+"""The second names the inverse transform; of the first it is libjpeg's."""
 _CONVERTED, _SAMPLING_SHIFT, _CONSTANT = 1, 1, 8
 _FIXED = struct.Struct("<BBbbHHHH")
 _OTHER_TABLE = 0
@@ -29,13 +31,17 @@ def write_header(history: History) -> bytes:
     """Lay out a history.
 
     Version * 16 + flags (1: converted; 2 and 4: number of the sampling; 8: one more plane, constant), planes, origin's
-    row and column (i8), height and width (u16, less 1), units down and across (u16); then for each component the number
-    of its table, 1 to 200, or 0 and its 64 steps; then the constant plane's value.
+    row and column (i8), height and width (u16, less 1), units down and across (u16); of version 2 the number of the
+    inverse transform; then for each component the number of its table, 1 to 200, or 0 and its 64 steps; then the
+    constant plane's value.
     """
     height, width, planes = history.shape
     flags = _CONVERTED * history.converted + (SAMPLINGS.index(history.sampling) << _SAMPLING_SHIFT)
-    first = _VERSION << 4 | flags | (_CONSTANT if history.constant is not None else 0)
+    inverse = INVERSES.index(history.inverse)
+    first = _VERSIONS[inverse > 0] << 4 | flags | (_CONSTANT if history.constant is not None else 0)
     out = bytearray(_FIXED.pack(first, planes, *history.origin, height - 1, width - 1, *history.units))
+    if inverse:
+        out.append(inverse)
     for steps in history.steps:
         known = np.flatnonzero((ijg_tables() == steps).all(axis=1))
         out += bytes([known[0] + 1]) if known.size else bytes([_OTHER_TABLE, *steps])
@@ -55,8 +61,8 @@ def read_header(data: bytes) -> tuple[History, int]:
     if len(data) < _FIXED.size:
         raise BitstreamError("the header of a dct bitstream is cut short")
     first, planes, row, column, height, width, down, across = _FIXED.unpack_from(data)
-    if first >> 4 != _VERSION:
-        raise BitstreamError(f"dct bitstream version {first >> 4} is not {_VERSION}: update haarchive")
+    if first >> 4 not in _VERSIONS:
+        raise BitstreamError(f"dct bitstream version {first >> 4} is not one of {_VERSIONS}: update haarchive")
     converted, sampling = bool(first & _CONVERTED), (first >> _SAMPLING_SHIFT) & 3
     if (
         planes not in (1, 3)
@@ -65,7 +71,11 @@ def read_header(data: bytes) -> tuple[History, int]:
         or (sampling and not converted)
     ):
         raise BitstreamError("the header of a dct bitstream is damaged")
-    at, tables = _FIXED.size, []
+    at, inverse, tables = _FIXED.size, 0, []
+    if first >> 4 == _VERSIONS[1]:
+        inverse, at = int(data[at : at + 1].ljust(1)[0]), at + 1
+    if inverse >= len(INVERSES):
+        raise BitstreamError(f"inverse transform {inverse} of a dct bitstream is not known: update haarchive")
     for _ in range(planes):
         table, at = _read_table(data, at)
         tables.append(table)
@@ -74,7 +84,9 @@ def read_header(data: bytes) -> tuple[History, int]:
     if first & _CONSTANT:
         constant, at = int(data[at : at + 1].ljust(1)[0]), at + 1
     origin, units = (row, column), (down, across)
-    history = History(shape, converted, SAMPLINGS[sampling], origin, units, np.stack(tables), constant)
+    history = History(
+        shape, converted, SAMPLINGS[sampling], origin, units, np.stack(tables), constant, INVERSES[inverse]
+    )
     whole, region = history.covered, history.region
     empty = region.top >= region.bottom or region.left >= region.right or min(down, across) < 1
     beyond = max(-whole.top, -whole.left, whole.bottom - shape[0], whole.right - shape[1])

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from haarchive.codecs.dct.inverse import INVERSES, decode_blocks
 from haarchive.codecs.dct.sampling import upsample
-from haarchive.codecs.dct.transform import BLOCK, decode_blocks
+from haarchive.codecs.dct.transform import BLOCK
 from haarchive.codecs.haar.ycbcr import to_rgb
 
 __all__ = ["History", "Region"]
@@ -60,6 +61,8 @@ class History:
         Of each component's quantisation, by frequency ``8 * vertical + horizontal``.
     constant : int, optional
         What all samples of one more plane are, as of alpha where nothing is transparent; None where there is none.
+    inverse : str
+        The inverse cosine transform, one of `INVERSES`.
     """
 
     shape: tuple[int, int, int]
@@ -69,6 +72,7 @@ class History:
     units: tuple[int, int]
     steps: NDArray[np.int64]
     constant: int | None = None
+    inverse: str = INVERSES[0]
 
     @property
     def covered(self) -> Region:
@@ -116,7 +120,7 @@ class History:
 
     def decoded_components(self, components: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
         """The components ``(C, H, W)`` at full size, before their conversion; chroma is centred on 0."""
-        decoded = [decode_blocks(one, steps) for one, steps in zip(components, self.steps, strict=True)]
+        decoded = [decode_blocks(one, steps, self.inverse) for one, steps in zip(components, self.steps, strict=True)]
         if not self.converted:
             return np.stack(decoded)
         return np.stack([decoded[0], *(upsample(one, self.sampling) - _CHROMA for one in decoded[1:])])

@@ -201,25 +201,22 @@ def code_integer(  # type: ignore[no-untyped-def]
     -------
     value, n, state, pos : int
     """
-    bit, n, state, pos = _code_bit(
-        np.int64(value != 0), 0, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of,
-        logit_of, decoding, start, freq, n, state, words, pos,
-    )  # fmt: skip
-    if not bit:
-        return np.int64(0), n, state, pos
-    negative, n, state, pos = _code_bit(
-        np.int64(value < 0), 1, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of,
-        logit_of, decoding, start, freq, n, state, words, pos,
-    )  # fmt: skip
-    size, reached = abs(value), np.int64(1)
-    while reached < NODES - 1:
+    size, negative, reached, node = abs(value), np.int64(0), np.int64(0), np.int64(0)
+    while node < NODES:  # one call, which is compiled in place
+        bit = np.int64(value < 0 if node == 1 else size > reached)
         bit, n, state, pos = _code_bit(
-            np.int64(size > reached), reached + 1, contexts, one, two, inputs, chances, visits, offsets, first, second,
-            chance_of, logit_of, decoding, start, freq, n, state, words, pos,
+            bit, node, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of, logit_of,
+            decoding, start, freq, n, state, words, pos,
         )  # fmt: skip
-        if not bit:
+        if node == 1:
+            negative = bit
+        elif bit:
+            reached += 1
+        else:
             break
-        reached += 1
+        node += 1
+    if reached == 0:
+        return np.int64(0), n, state, pos
     if reached == NODES - 1:
         if decoding:
             rest, state, pos = take_gamma(state, words, pos)

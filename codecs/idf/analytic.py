@@ -22,15 +22,17 @@ from haarchive.codecs.errors import UnsupportedSamplesError
 from haarchive.codecs.haar.objective import logistic_bits
 from haarchive.codecs.idf.entropy import SCALE_OFFSET
 from haarchive.codecs.idf.flow import MixturePrior
+from haarchive.codecs.idf.pictures import prepare
 from haarchive.codecs.idf.placed import PlacedFlow
 from haarchive.codecs.idf.planes import centred, flow_units
 from haarchive.codecs.idf.steps import COEFFICIENT_BITS, LOCATION_BITS, FactorOut, n_coefficients
+from haarchive.codecs.rans.stream import OperationList
 from haarchive.codecs.rans.values import MAX_SCALE
 
 __all__ = ["analytic_bits", "analytic_picture_bits"]
 
-_BITS = 8
 _OCTAVE = 64
+_STATE_BITS = 32
 _LOG_SCALES = (-SCALE_OFFSET / SCALES_PER_OCTAVE, (MAX_SCALE - SCALE_OFFSET) / SCALES_PER_OCTAVE)
 """What the coder clamps logarithms of scales to."""
 
@@ -56,11 +58,11 @@ def analytic_picture_bits(flows: Mapping[str, PlacedFlow], pictures: NDArray[np.
     """
     if pictures.ndim != 4 or pictures.dtype != np.uint8:
         raise UnsupportedSamplesError(f"(N, H, W, C) uint8 is wanted, not {pictures.shape} {pictures.dtype}")
-    planes = np.ascontiguousarray(np.moveaxis(pictures, 3, 0)).astype(np.int32)
-    total = 0.0
-    for placed, part in flow_units(flows, len(planes)):
-        x = centred(planes[part], placed.flow.colour, _BITS)
-        total += analytic_bits(placed, torch.from_numpy(np.moveaxis(x, 0, 1).copy()).to(placed.device))
+    prepared = [prepare(picture, flows, adaptive=False) for picture in pictures]
+    total = float(sum(_listed_bits(one.outliers) for one in prepared))
+    for placed, part in flow_units(flows, pictures.shape[3]):
+        x = np.stack([centred(one.planes, one.header, placed, part) for one in prepared])
+        total += analytic_bits(placed, torch.from_numpy(x).to(placed.device))
     return total
 
 
@@ -89,6 +91,11 @@ def analytic_bits(placed: PlacedFlow, x: Tensor, shift: int = 0) -> float:
             factored, z = part
             total += _factored_bits(factored.step, factored.parameters.long(), z.long(), shift)
     return total
+
+
+def _listed_bits(outliers: OperationList) -> int:
+    """What pixels that are listed as they are add to a stream, which has its coder's state anyway."""
+    return 8 * len(outliers.to_bytes()) - _STATE_BITS if outliers.n else 0
 
 
 def _factored_bits(step: FactorOut, parameters: Tensor, z: Tensor, shift: int) -> float:

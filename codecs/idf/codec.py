@@ -5,6 +5,7 @@
     samples (H, W, C) -> groups of planes -> a flow for each group
     band 0:    header, last latents of all groups
     band k:    what was factored out at one level, coarse to fine, of all groups
+    last band: then the pixels that are no Y, Cb, Cr, of a picture that was made from such
 
 After "Integer Discrete Flows and Lossless Compression" (Hoogeboom et al., 2019).
 """
@@ -25,17 +26,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from haarchive.codecs.base import Bitstream, Codec, Samples
-from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
+from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
-from haarchive.codecs.idf.escape import raw_bytes, raw_samples
+from haarchive.codecs.idf.escape import raw_bytes
 from haarchive.codecs.idf.factored import expect
-from haarchive.codecs.idf.header import DTYPES, MAX_PLANES, MAX_SIDE, IdfHeader
+from haarchive.codecs.idf.header import IdfHeader
+from haarchive.codecs.idf.pictures import Prepared, halved, prepare, restore, uncoded
 from haarchive.codecs.idf.placed import Factored, PlacedFlow, to_numpy
 from haarchive.codecs.idf.planes import centred, flow_units, uncentred
 from haarchive.codecs.idf.sampling import cut_streams
 from haarchive.codecs.idf.shipped import load_flows, shipped_model
 from haarchive.codecs.idf.streams import ChunkReader, ChunkWriter, Coding
-from haarchive.codecs.planes import common_divisor
 
 __all__ = ["IdfCodec"]
 
@@ -106,15 +107,15 @@ class IdfCodec(Codec):
 
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
         """Encode pictures; see `Codec.encode`."""
-        prepared = [self._prepare(chunk) for chunk in chunks]
+        prepared = [prepare(chunk, self._flows, adaptive=self._adaptive) for chunk in chunks]
         result: dict[int, Bitstream] = {}
 
         def encode(batch: list[int]) -> None:
-            encoded = self._encode_batch(prepared[batch[0]][0], [prepared[n][1] for n in batch])
+            encoded = self._encode_batch([prepared[n] for n in batch])
             for n, writer in zip(batch, encoded, strict=True):
-                result[n] = self._finished(chunks[n], prepared[n][0], writer)
+                result[n] = self._finished(chunks[n], prepared[n].header, writer)
 
-        self._overlap(encode, _batches([header for header, _ in prepared], self._device))
+        self._overlap(encode, _batches([one.header for one in prepared], self._device))
         return [result[n] for n in range(len(chunks))]
 
     def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
@@ -124,7 +125,7 @@ class IdfCodec(Codec):
         coded = []
         for n, (header, rest) in enumerate(parsed):
             if header.raw or 0 in header.shape:
-                result[n] = _reduced(_uncoded(header, rest), reduce)
+                result[n] = halved(uncoded(header, rest), reduce)
             else:
                 coded.append(n)
 
@@ -132,9 +133,12 @@ class IdfCodec(Codec):
             numbers = [coded[n] for n in batch]
             headers = [parsed[n][0] for n in numbers]
             readers = [self._reader(parsed[n][1], bitstreams[n].bands[1:], parsed[n][0], reduce) for n in numbers]
-            planes = self._decode_batch(headers[0], [header.adaptive for header in headers], readers, reduce)
-            for n, header, x in zip(numbers, headers, planes, strict=True):
+            planes = self._decode_batch(headers, readers, reduce)
+            for n, header, reader, x in zip(numbers, headers, readers, planes, strict=True):
                 result[n] = self._samples(header, x, reduce)
+                if header.outliers and reduce == 0:
+                    reader.outliers(result[n])
+                reader.finish()
 
         self._overlap(decode, _batches([parsed[n][0] for n in coded], self._device))
         return [result[n] for n in range(len(bitstreams))]
@@ -158,12 +162,13 @@ class IdfCodec(Codec):
         Raises
         ------
         BitstreamError
-            If the header is damaged, the model is another, or the samples are raw and not all there.
+            If the header or what is listed behind the samples is damaged, the model is another, or the samples are raw
+            and not all there.
         """
         bands = bitstream.bands
         header, rest = IdfHeader.from_bytes(bands[0] if bands else b"")
         if header.raw or 0 in header.shape:
-            return _uncoded(header, rest)
+            return uncoded(header, rest)
         self._check_tag(rest)
         levels = self._levels(header.shape[2])
         lacking = [] if header.together else [b""] * (len(levels) + 1 - len(bands))
@@ -178,8 +183,11 @@ class IdfCodec(Codec):
         ]
         held = levels if header.together else dict(zip(levels, content, strict=True))
         reader = ChunkReader(last, held, whole=False)
-        planes = self._decode_batch(header, [header.adaptive], [reader], 0)[0]
-        return self._samples(header, planes, 0, whole=False)
+        planes = self._decode_batch([header], [reader], 0)[0]
+        samples = self._samples(header, planes, 0, exact=False)
+        if header.outliers and nbytes >= bitstream.nbytes and not lacking:
+            reader.outliers(samples)
+        return samples
 
     def sample(self, shape: tuple[int, int, int], *, seed: int = 0) -> Samples:
         """Draw a picture from the model (section 6.4): what decoding random bits gives.
@@ -197,21 +205,6 @@ class IdfCodec(Codec):
         header = IdfHeader(np.dtype(np.uint8), shape).to_bytes()
         return self.preview(Bitstream((header + self._tag,)), len(header), seed=seed)
 
-    def _prepare(self, chunk: Samples) -> tuple[IdfHeader, NDArray[np.int32]]:
-        fits = chunk.ndim == 3 and max(chunk.shape[:2]) <= MAX_SIDE and chunk.shape[2] <= MAX_PLANES
-        if not fits or chunk.dtype not in DTYPES:
-            raise UnsupportedSamplesError(
-                f"idf takes (H, W, C) uint8 or uint16 up to {MAX_SIDE} a side with up to {MAX_PLANES} planes, "
-                f"not {chunk.shape} {chunk.dtype}"
-            )
-        planes = np.ascontiguousarray(np.moveaxis(chunk, 2, 0)).astype(np.int32)
-        divisor = common_divisor(planes)
-        if divisor > 1:
-            planes //= divisor
-        bits = max(8, int(planes.max(initial=0)).bit_length())
-        shape = (chunk.shape[0], chunk.shape[1], chunk.shape[2])
-        return IdfHeader(chunk.dtype, shape, bits, divisor, adaptive=self._adaptive), planes
-
     def _levels(self, planes: int) -> list[int]:
         """The levels that factor something out, coarsest first: a band each."""
         return sorted(
@@ -223,30 +216,33 @@ class IdfCodec(Codec):
         first, *bands = writer.bands()
         choices = [
             (header.to_bytes() + self._tag + first, *bands),
-            (replace(header, raw=True, adaptive=False).to_bytes() + raw_bytes(chunk),),
+            (
+                IdfHeader(header.dtype, header.shape, header.bits, header.divisor, raw=True).to_bytes()
+                + raw_bytes(chunk),
+            ),
         ]
         if chunk.size <= _SMALL and (stream := writer.together()) is not None:
             choices.append((replace(header, together=True).to_bytes() + self._tag + stream,))
         return Bitstream(min(choices, key=lambda bands: sum(map(len, bands))))
 
-    def _encode_batch(self, header: IdfHeader, chunks: Sequence[NDArray[np.int32]]) -> list[ChunkWriter]:
+    def _encode_batch(self, prepared: Sequence[Prepared]) -> list[ChunkWriter]:
         """Streams of chunks of one shape and number of bits."""
-        writers = [ChunkWriter(self._levels(header.shape[2])) for _ in chunks]
-        if 0 not in header.shape:
-            for placed, part in flow_units(self._flows, header.shape[2]):
-                self._encode_unit(placed, header, [chunk[part] for chunk in chunks], writers)
+        shape = prepared[0].header.shape
+        writers = [ChunkWriter(self._levels(shape[2])) for _ in prepared]
+        if 0 not in shape:
+            for placed, part in flow_units(self._flows, shape[2]):
+                self._encode_unit(placed, part, prepared, writers)
+        for one, writer in zip(prepared, writers, strict=True):
+            writer.append(one.outliers)
         return writers
 
     def _encode_unit(
-        self,
-        placed: PlacedFlow,
-        header: IdfHeader,
-        chunks: Sequence[NDArray[np.int32]],
-        writers: Sequence[ChunkWriter],
+        self, placed: PlacedFlow, part: slice, prepared: Sequence[Prepared], writers: Sequence[ChunkWriter]
     ) -> None:
         """Encode planes that go through one flow."""
-        coding = _coding(placed, header, header.adaptive)
-        x = np.stack([centred(chunk, placed.flow.colour, header.bits) for chunk in chunks])
+        header = prepared[0].header
+        coding = _coding(placed, header)
+        x = np.stack([centred(one.planes, one.header, placed, part) for one in prepared])
         parts, last = placed.latents(torch.from_numpy(x).to(self._device), header.shift)
         ends = to_numpy(last)
         items = [(of.step, of.level, to_numpy(of.given), to_numpy(of.parameters), to_numpy(z)) for of, z in parts]
@@ -255,7 +251,7 @@ class IdfCodec(Codec):
             of_chunk = [(step, level, given[n], out[n], z[n]) for step, level, given, out, z in items]
             writers[n].add(coding, ends[n], placed.tables, of_chunk)
 
-        self._each(write, len(chunks))
+        self._each(write, len(prepared))
 
     def _reader(self, rest: memoryview, bands: Sequence[bytes], header: IdfHeader, reduce: int) -> ChunkReader:
         self._check_tag(rest)
@@ -276,32 +272,27 @@ class IdfCodec(Codec):
             )
 
     def _decode_batch(
-        self,
-        header: IdfHeader,
-        adaptive: Sequence[bool],
-        readers: Sequence[ChunkReader],
-        reduce: int,
+        self, headers: Sequence[IdfHeader], readers: Sequence[ChunkReader], reduce: int
     ) -> list[NDArray[np.int32]]:
         """Planes of chunks of one shape and number of bits, each ``(C, H, W)``, at the resolution that flows give."""
         outputs = [
-            self._decode_unit(placed, header, adaptive, readers, reduce)
-            for placed, _ in flow_units(self._flows, header.shape[2])
+            self._decode_unit(placed, part, headers, readers, reduce)
+            for placed, part in flow_units(self._flows, headers[0].shape[2])
         ]
-        for reader in readers:
-            reader.finish()
         return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
     def _decode_unit(
         self,
         placed: PlacedFlow,
-        header: IdfHeader,
-        adaptive: Sequence[bool],
+        part: slice,
+        headers: Sequence[IdfHeader],
         readers: Sequence[ChunkReader],
         reduce: int,
     ) -> list[NDArray[np.int32]]:
         """Decode planes that went through one flow."""
-        height, width, planes = header.shape
-        codings = [_coding(placed, header, flag) for flag in adaptive]
+        height, width, planes = headers[0].shape
+        shift = headers[0].shift
+        codings = [_coding(placed, header) for header in headers]
         last = np.zeros((len(readers), placed.flow.left, *placed.shapes(height, width)[-1]), np.int32)
 
         def begin(n: int) -> None:
@@ -315,28 +306,24 @@ class IdfCodec(Codec):
                 if readers[n].has(of.level):
                     readers[n].take(codings[n], of.step, of.level, given[n], parameters[n], z[n])
                 else:
-                    expect(of.step, parameters[n], header.shift, z[n])
+                    expect(of.step, parameters[n], shift, z[n])
 
             self._each(read, len(readers))
             return torch.from_numpy(z).to(self._device)
 
         self._each(begin, len(readers))
         stop = reduce if self._pyramid(planes) else 0
-        x = placed.synthesise(torch.from_numpy(last).to(self._device), height, width, header.shift, take, stop)
-        return [uncentred(one, placed.flow.colour, header.bits) for one in to_numpy(x)]
+        x = placed.synthesise(torch.from_numpy(last).to(self._device), height, width, shift, take, stop)
+        return [uncentred(one, header, placed, part) for one, header in zip(to_numpy(x), headers, strict=True)]
 
     def _pyramid(self, planes: int) -> bool:
         """Whether all flows of a picture leave a smaller picture after each of the same levels."""
         flows = [placed.flow for placed, _ in flow_units(self._flows, planes)]
         return all(flow.pyramid and flow.levels == flows[0].levels for flow in flows)
 
-    def _samples(self, header: IdfHeader, planes: NDArray[np.int32], reduce: int, whole: bool = True) -> Samples:
-        top = np.iinfo(header.dtype).max // header.divisor
-        if whole and reduce == 0 and planes.size and (planes.min() < 0 or planes.max() > top):
-            raise BitstreamError("decoded samples leave their range: the bitstream is damaged")
-        samples = np.moveaxis(planes.clip(0, top) * header.divisor, 0, 2).astype(header.dtype)
+    def _samples(self, header: IdfHeader, planes: NDArray[np.int32], reduce: int, exact: bool = True) -> Samples:
         done = reduce if self._pyramid(header.shape[2]) else 0
-        return _reduced(np.ascontiguousarray(samples), reduce - done)
+        return halved(restore(header, planes, done, exact=exact and reduce == 0), reduce - done)
 
     def _overlap(self, task: Callable[[list[int]], None], batches: Sequence[list[int]]) -> None:
         """Run a task for each batch; beside a GPU two at a time, so that it computes while entropy is coded."""
@@ -369,24 +356,6 @@ def _batches(headers: Sequence[IdfHeader], device: torch.device) -> list[list[in
     return batches
 
 
-def _coding(placed: PlacedFlow, header: IdfHeader, adaptive: bool) -> Coding:
-    return Coding(
-        placed.flow.planes if placed.flow.pyramid else 0, header.shift, 1 << (header.bits + _LIMIT_BITS), adaptive
-    )
-
-
-def _uncoded(header: IdfHeader, data: memoryview) -> Samples:
-    """Samples of a bitstream that holds them as they are, or has none."""
-    return raw_samples(data, header.shape, header.dtype) if header.raw else np.zeros(header.shape, header.dtype)
-
-
-def _reduced(samples: Samples, times: int) -> Samples:
-    """Halve a picture: floors of the means of each four, sides rounded up, edges repeated."""
-    for _ in range(times):
-        down, across = samples.shape[0] % 2, samples.shape[1] % 2
-        # A picture without samples has no edge to repeat.
-        samples = np.pad(samples, ((0, down), (0, across), (0, 0)), mode="edge" if samples.size else "empty")
-        wide = samples.astype(np.uint32)
-        total = wide[0::2, 0::2] + wide[0::2, 1::2] + wide[1::2, 0::2] + wide[1::2, 1::2]
-        samples = (total >> 2).astype(samples.dtype)
-    return samples
+def _coding(placed: PlacedFlow, header: IdfHeader) -> Coding:
+    planes = placed.flow.planes if placed.flow.pyramid else 0
+    return Coding(planes, header.shift, 1 << (header.bits + _LIMIT_BITS), header.adaptive)

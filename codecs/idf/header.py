@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from haarchive.codecs.errors import BitstreamError
+from haarchive.codecs.haar.ycbcr import CONVERSIONS
 from haarchive.codecs.idf.escape import from_varint, to_varint
 
-__all__ = ["DTYPES", "MAX_PLANES", "MAX_SIDE", "IdfHeader"]
+__all__ = ["COLOURS", "DTYPES", "MAX_PLANES", "MAX_SIDE", "IdfHeader"]
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 """By their number in the header."""
@@ -19,8 +20,14 @@ MAX_SIDE = 1 << 16
 
 MAX_PLANES = (1 << 16) - 1
 
-_VERSION = 1
+COLOURS = 3
+"""The planes that a conversion is of: the first ones."""
+
+_PLAIN, _CONVERTED = 1, 2
+"""Versions: the second has one byte more, which names the conversion."""
+
 _RAW, _ADAPTIVE, _WIDE, _TOGETHER = 1, 2, 4, 8
+_NUMBER, _OUTLIERS = 15, 16
 _MAX_NUMBER = 1 << 32
 
 
@@ -43,6 +50,10 @@ class IdfHeader:
         Whether the last couplings adapt to the picture (`haarchive.codecs.idf.adaptive`).
     together : bool
         Whether one stream holds all levels.
+    conversion : str, optional
+        One of `haarchive.codecs.haar.ycbcr.CONVERSIONS`, where the first three planes are coded as Y, Cb, Cr.
+    outliers : bool
+        Whether pixels that the conversion does not give are behind everything else.
     """
 
     dtype: np.dtype
@@ -52,6 +63,8 @@ class IdfHeader:
     raw: bool = False
     adaptive: bool = False
     together: bool = False
+    conversion: str | None = None
+    outliers: bool = False
 
     @property
     def shift(self) -> int:
@@ -59,12 +72,15 @@ class IdfHeader:
         return max(0, self.bits - 8)
 
     def to_bytes(self) -> bytes:
-        """Version and flags, bits, then divisor, height, width and planes as variable-length numbers."""
+        """Version and flags, bits, the conversion, then divisor, height, width and planes of variable length."""
         flags = _RAW * self.raw + _ADAPTIVE * self.adaptive + _WIDE * DTYPES.index(self.dtype)
         flags += _TOGETHER * self.together
+        head = bytes([_PLAIN << 4 | flags, self.bits])
+        if self.conversion is not None:
+            number = 1 + list(CONVERSIONS).index(self.conversion)
+            head = bytes([_CONVERTED << 4 | flags, self.bits, number | _OUTLIERS * self.outliers])
         height, width, planes = self.shape
-        numbers = b"".join(to_varint(n) for n in (self.divisor, height, width, planes))
-        return bytes([_VERSION << 4 | flags, self.bits]) + numbers
+        return head + b"".join(to_varint(n) for n in (self.divisor, height, width, planes))
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> tuple[IdfHeader, memoryview]:
@@ -76,12 +92,12 @@ class IdfHeader:
             If it is damaged, or of another version.
         """
         rest = memoryview(data)
-        if len(rest) < 2:
+        if len(rest) < 3:
             raise BitstreamError("an idf bitstream begins with a header: this one is too short")
         version, flags, bits = rest[0] >> 4, rest[0] & 15, rest[1]
-        if version != _VERSION:
-            raise BitstreamError(f"idf bitstream version {version} is not {_VERSION}: update haarchive")
-        rest = rest[2:]
+        if version not in (_PLAIN, _CONVERTED):
+            raise BitstreamError(f"idf bitstream version {version} is not {_PLAIN} or {_CONVERTED}: update haarchive")
+        colours, rest = (rest[2], rest[3:]) if version == _CONVERTED else (0, rest[2:])
         numbers = []
         for _ in range(4):
             number, rest = from_varint(rest, _MAX_NUMBER)
@@ -89,8 +105,16 @@ class IdfHeader:
         divisor, height, width, planes = numbers
         dtype = DTYPES[bool(flags & _WIDE)]
         raw, adaptive, together = (bool(flags & flag) for flag in (_RAW, _ADAPTIVE, _TOGETHER))
-        header = cls(dtype, (height, width, planes), bits, divisor, raw, adaptive, together)
+        names = dict(enumerate(CONVERSIONS, 1))
+        conversion = names.get(colours & _NUMBER)
+        header = cls(
+            dtype, (height, width, planes), bits, divisor, raw, adaptive, together, conversion,
+            bool(colours & _OUTLIERS),
+        )  # fmt: skip
         sane = max(height, width) <= MAX_SIDE and planes <= MAX_PLANES and 8 <= bits <= max(8, 8 * dtype.itemsize)
+        if version == _CONVERTED:
+            sane = sane and conversion is not None and colours <= _NUMBER + _OUTLIERS
+            sane = sane and dtype == np.uint8 and divisor == 1 and planes >= COLOURS and not raw
         if not sane or (raw and together) or not 1 <= divisor <= np.iinfo(dtype).max:
             raise BitstreamError("the header of an idf bitstream is damaged")
         return header, rest

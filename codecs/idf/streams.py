@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions import CdfTables
+from haarchive.codecs.errors import BitstreamError
+from haarchive.codecs.haar.outliers import read_outliers
 from haarchive.codecs.idf.entropy import code_mixture
 from haarchive.codecs.idf.factored import LevelCoder
 from haarchive.codecs.idf.steps import FactorOut
@@ -98,6 +100,13 @@ class ChunkWriter:
             coders[level].code(step, given, parameters, z)
             self._zero[level] = self._zero[level] and not z.any()
 
+    def append(self, operations: OperationList) -> None:
+        """Put something behind all groups: at the end of the last stream, which is never empty then."""
+        if operations.n:
+            *_, (level, stream) = [(0, self._last), *self._levels.items()]
+            stream.extend(operations)
+            self._zero[level] = False
+
     def bands(self) -> tuple[bytes, ...]:
         """The bitstream's bands but for the header; of a level whose latents are all zero an empty one."""
         levels = [b"" if self._zero[level] else ops.to_bytes() for level, ops in self._levels.items()]
@@ -170,6 +179,19 @@ class ChunkReader:
     def has(self, level: int) -> bool:
         """Whether the level's band was given."""
         return level in self._levels
+
+    def outliers(self, picture: NDArray[np.uint8]) -> None:
+        """Put the pixels that are listed behind all groups into a picture ``(H, W, C)``.
+
+        Raises
+        ------
+        BitstreamError
+            If there is no such list.
+        """
+        *_, reader = [self._last, *self._levels.values()]
+        if reader is None:
+            raise BitstreamError("the pixels that are listed apart are missing: the bitstream is damaged")
+        read_outliers(reader, picture)
 
     def finish(self) -> None:
         """Check that all streams ended where they should.

@@ -59,9 +59,9 @@ class OperationList:
         need = self.n + values * MAX_VALUE_OPS
         if need > self._start.size:
             size = max(need, 2 * self._start.size)
-            self._start, self._freq = (
-                np.concatenate([a[: self.n], np.empty(size - self.n, np.uint16)]) for a in (self._start, self._freq)
-            )
+            grown = np.empty((2, size), np.uint16)
+            grown[0, : self.n], grown[1, : self.n] = self._start[: self.n], self._freq[: self.n]
+            self._start, self._freq = grown
         return self._start, self._freq, self.n
 
     def suspend(self, values: int) -> tuple[Any, ...]:
