@@ -74,8 +74,6 @@ def code_coefficients(
     for order, frequency in enumerate(ZIGZAG):
         for n in range(len(components)):
             mixer = mixers[n]
-            for which in _KEPT:
-                forget(mixer.visits, mixer.offsets, which, _YOUNG)
             seen = features[n, frequency, : counts[n, frequency]]
             stream.resume(
                 *_code_frequency(
@@ -169,15 +167,20 @@ def _look(k, missed, c, frequency, i, features, steps, seen, cross, coarser, oth
 def _learn(seen, here, step, gram, moment):  # type: ignore[no-untyped-def]
     """Add a row of blocks to the normal equations."""
     count, width = seen.shape
+    live, some = np.empty(count, np.int64), 0
     for a in range(count):
+        if np.any(seen[a]):  # few are, at high frequencies
+            live[some] = a
+            some += 1
+    for n in range(some):
+        a = live[n]
         one = seen[a]
-        if not np.any(one):  # as at most high frequencies
-            continue
         total = np.int64(0)
         for j in range(width):
             total += np.int64(one[j]) * here[j + 1]
         moment[a] += total * step
-        for b in range(a, count):
+        for m in range(n, some):
+            b = live[m]
             other = seen[b]
             total = np.int64(0)
             for j in range(width):
@@ -202,6 +205,8 @@ def _code_frequency(  # type: ignore[no-untyped-def]
         n = add_bits(some, 1, start, freq, n)
     if not some:
         return n, state, pos
+    for which in _KEPT:
+        forget(visits, offsets, which, _YOUNG)
     count = len(features)
     gram = np.zeros((count, count), np.int64)
     moment = np.zeros(count, np.int64)

@@ -6,8 +6,8 @@ of libjpeg, libjpeg-turbo and what is built on them (Pillow, OpenCV, OpenSlide, 
 
 ``intel`` is that of Intel's application note AP-922 ("A fast precise implementation of 8x8 discrete cosine transform
 using the streaming SIMD extensions and MMX instructions", 1999), which works on 16-bit numbers, with offsets of the
-rows that cancel the bias of the columns' truncated products. Scanners' software that was built on Intel's libraries decodes
-so: slides that it cut pictures from are recognised by these offsets.
+rows that cancel the bias of the columns' truncated products. Scanners' software that was built on Intel's libraries
+decodes so: slides that it cut pictures from are recognised by these offsets.
 """
 
 from __future__ import annotations

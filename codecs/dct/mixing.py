@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions.fixed_point import MASS_BITS, tail_masses
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import inlined, kernel
 from haarchive.codecs.rans.kernels import add_gamma, advance, slot, take_gamma
 
 __all__ = ["NODES", "Mixer", "code_integer", "forget", "mixing_tables"]
@@ -104,8 +104,8 @@ class Mixer:
 @kernel
 def forget(visits, offsets, which, most):  # type: ignore[no-untyped-def]
     """Make an input's cells adapt as fast as after `most` visits."""
-    for at in range(offsets[which], offsets[which + 1]):
-        visits[at] = min(visits[at], most)
+    cells = visits[offsets[which] : offsets[which + 1]]
+    cells[:] = np.minimum(cells, np.uint8(most))
 
 
 @kernel
@@ -125,7 +125,7 @@ def _decide(bit, width, decoding, start, freq, n, state, words, pos):  # type: i
     return bit, n, state, pos
 
 
-@kernel
+@inlined
 def _code_bit(  # type: ignore[no-untyped-def]
     bit, node, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of, logit_of,
     decoding, start, freq, n, state, words, pos,
@@ -159,7 +159,7 @@ def _code_bit(  # type: ignore[no-untyped-def]
     return bit, n, state, pos
 
 
-@kernel
+@inlined
 def code_quiet(  # type: ignore[no-untyped-def]
     bit, at, chances, visits, decoding, start, freq, n, state, words, pos
 ):  # fmt: skip
@@ -174,7 +174,7 @@ def code_quiet(  # type: ignore[no-untyped-def]
     return bit, n, state, pos
 
 
-@kernel
+@inlined
 def code_integer(  # type: ignore[no-untyped-def]
     value, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of, logit_of,
     decoding, start, freq, n, state, words, pos,
@@ -202,7 +202,7 @@ def code_integer(  # type: ignore[no-untyped-def]
     value, n, state, pos : int
     """
     size, negative, reached, node = abs(value), np.int64(0), np.int64(0), np.int64(0)
-    while node < NODES:  # one call, which is compiled in place
+    while node < NODES:  # one call, as it is compiled in place
         bit = np.int64(value < 0 if node == 1 else size > reached)
         bit, n, state, pos = _code_bit(
             bit, node, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of, logit_of,

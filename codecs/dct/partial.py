@@ -60,24 +60,27 @@ def _solve(goal: NDArray[np.float64], first: int, steps: tuple[int, ...]) -> NDA
     best = np.zeros((BLOCK, width), np.int32)
     error = np.abs(goal).max(axis=0)
     sizes = np.linalg.norm(basis_of, axis=0)[:, None]
+    todo = np.flatnonzero(error >= _NEAR)
     for count in range(1, seen + 1):
         unimodular, orthogonal, triangular = _lattice(first, seen, steps, count)
         for guess in _guesses(BLOCK - count) if count == seen else (np.zeros(BLOCK - count),):
-            left = orthogonal.T @ (goal - (basis_of[:, count:] @ guess)[:, None])
-            found = np.zeros((BLOCK, width))
-            nearest = np.zeros((count, width))
+            if not todo.size:
+                return best
+            rest = goal[:, todo] - (basis_of[:, count:] @ guess)[:, None]
+            left = orthogonal.T @ rest
+            nearest = np.zeros((count, todo.size))
             for n in reversed(range(count)):  # Babai's nearest plane
                 nearest[n] = np.rint((left[n] - triangular[n, n + 1 :] @ nearest[n + 1 :]) / triangular[n, n])
+            found = np.empty((BLOCK, todo.size))
             found[:count] = unimodular @ nearest
             found[count:] = guess[:, None]
-            now = np.abs(goal - basis_of @ found).max(axis=0)
+            now = np.abs(rest - basis_of[:, :count] @ found[:count]).max(axis=0)
             now[(np.abs(found) * sizes > _LARGEST).any(axis=0)] = np.inf
             # What has fewer coefficients comes first; many that do not fit are worse than few.
-            better = (error >= _NEAR) & (now < (error if count <= _FEW else _NEAR))
-            error[better] = now[better]
-            best[:, better] = found[:, better]
-            if (error < _NEAR).all():
-                return best
+            better = now < (error[todo] if count <= _FEW else _NEAR)
+            error[todo[better]] = now[better]
+            best[:, todo[better]] = found[:, better]
+            todo = todo[error[todo] >= _NEAR]
     return best
 
 

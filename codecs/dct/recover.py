@@ -30,6 +30,8 @@ _MOST_MISSED = 0.1
 """Part of the samples that may come out wrong; each is coded for itself."""
 _OTHERWISE = 0.002
 """Where an inverse transform leaves more of the samples wrong, another may have been used: the two differ in 3 %."""
+_HARDLY_ANY = 0.0001
+"""Of the samples: not worth another round."""
 _ROUNDS = 6
 _FEW = 96
 _REACH = 6
@@ -120,7 +122,7 @@ def _with_sampling(history: History, planes: NDArray[np.int32], ycc: NDArray[np.
     # Chroma first: of all samplings only one has a lattice.
     goal[1:] += _CENTRE
     clipped = ((inside == 0) | (inside == 255)).any(axis=0)
-    steps: dict[int, NDArray[np.int64]] = {}
+    quantised: dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]] = {}
     for component in (1, 2, 0):
         rows, columns = history.sampling if component else (1, 1)
         doubtful = _grown(clipped) if rows * columns > 1 else clipped
@@ -129,24 +131,26 @@ def _with_sampling(history: History, planes: NDArray[np.int32], ycc: NDArray[np.
         )
         if found is None:
             return None
-        steps[component] = found[0]
-    history = replace(history, steps=np.stack([steps[n] for n in range(3)]))
-    best = None
+        quantised[component] = found
+    best = _made(history, [quantised[n] for n in range(3)], inside)
+    wrong = _wrong(best, inside)
     for _ in range(_ROUNDS):
-        quantised = [(steps[n], _rounded(_component(goal, n, history), steps[n])) for n in range(3)]
-        now = _made(history, quantised, inside)
-        if best is not None and _wrong(now, inside) >= _wrong(best, inside):
-            break
-        best = now
-        if not clipped.any() or not _wrong(best, inside):
+        if not clipped.any() or wrong <= _HARDLY_ANY * inside.size:
             break
         # Clipping left several Y, Cb, Cr to choose from: those next to what was decoded are better than the first.
-        again = history.decoded_components(best.components)
+        again = best.history.decoded_components(best.components)
         missing = (inside - best.decoded).astype(np.float32)
         nearer = again + np.tensordot(_TO_YCC, missing, 1)
         nearer[1:] += _CENTRE
         goal = np.where(clipped, nearer, goal)
-    return best if best is not None and _is_near(best, inside) else None
+        steps = best.history.steps
+        now = _made(
+            best.history, [(steps[n], _rounded(_component(goal, n, history), steps[n])) for n in range(3)], inside
+        )
+        if (better := _wrong(now, inside)) >= wrong:
+            break
+        best, wrong = now, better
+    return best if wrong <= _MOST_MISSED * inside.size else None
 
 
 def _grown(clipped: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -102,7 +103,16 @@ def test_any_number_of_bands_but_one_is_refused() -> None:
 def test_another_version_is_refused() -> None:
     _, data = damaged_before("grey")
     with pytest.raises(BitstreamError, match="update haarchive"):
-        CODEC.decode([Bitstream((bytes([data[0] + 0x10]) + data[1:],))])
+        CODEC.decode([Bitstream((bytes([data[0] + 0x20]) + data[1:],))])
+
+
+def test_an_inverse_transform_that_is_not_known_is_refused() -> None:
+    history = replace(made_history((64, 80, 3)), inverse="intel")
+    data = bytearray(write_header(history))
+    assert data[12] == 1
+    data[12] = 2
+    with pytest.raises(BitstreamError, match="inverse transform 2"):
+        CODEC.decode([Bitstream((bytes(data),))])
 
 
 @pytest.mark.parametrize("data", [b"", b"\x10", b"\x11" * 12, b"\0" * 40, b"\xff" * 64], ids=str)

@@ -8,9 +8,9 @@ from dct_models import jpeg_scene, planes_of
 from numpy.typing import NDArray
 
 from haarchive.codecs.dct.codec import DctCodec
+from haarchive.codecs.dct.inverse import decode_blocks
 from haarchive.codecs.dct.partial import solve_columns, solve_rows
 from haarchive.codecs.dct.recover import recover
-from haarchive.codecs.dct.transform import decode_blocks
 
 
 @pytest.fixture(scope="module")

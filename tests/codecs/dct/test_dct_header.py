@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from haarchive.codecs.dct.header import MOST_PIXELS, read_header, write_header
 from haarchive.codecs.dct.history import History
+from haarchive.codecs.dct.inverse import INVERSES
 from haarchive.codecs.dct.sampling import SAMPLINGS
 from haarchive.codecs.errors import BitstreamError
 
@@ -20,8 +21,8 @@ FIXED = 12
 
 def same(one: History, other: History) -> bool:
     return (
-        (one.shape, one.converted, one.sampling, one.origin, one.units)
-        == (other.shape, other.converted, other.sampling, other.origin, other.units)
+        (one.shape, one.converted, one.sampling, one.origin, one.units, one.inverse)
+        == (other.shape, other.converted, other.sampling, other.origin, other.units, other.inverse)
         and one.steps.dtype == other.steps.dtype
         and np.array_equal(one.steps, other.steps)
     )
@@ -31,15 +32,24 @@ def same(one: History, other: History) -> bool:
 @given(
     height=st.integers(31, 65536), width=st.integers(31, 65536), quality=st.integers(1, 100),
     kind=st.sampled_from([None, *SAMPLINGS]), grey=st.booleans(), down=st.integers(0, 15), across=st.integers(0, 15),
+    inverse=st.sampled_from(INVERSES),
 )  # fmt: skip
 def test_histories_come_back(
-    height: int, width: int, quality: int, kind: tuple[int, int] | None, grey: bool, down: int, across: int
+    height: int,
+    width: int,
+    quality: int,
+    kind: tuple[int, int] | None,
+    grey: bool,
+    down: int,
+    across: int,
+    inverse: str,
 ) -> None:
     assume(height * width <= MOST_PIXELS)
     planes = 1 if grey and kind is None else 3
     history = made_history((height, width, planes), quality, kind or (1, 1), (down, across), converted=kind is not None)
+    history = replace(history, inverse=inverse)
     data = write_header(history)
-    assert len(data) == FIXED + planes
+    assert len(data) == FIXED + planes + (inverse != INVERSES[0])
     back, end = read_header(data + b"more")
     assert end == len(data)
     assert same(back, history)
@@ -105,9 +115,9 @@ def test_damaged_headers_are_refused(data: bytes) -> None:
         read_header(data)
 
 
-@pytest.mark.parametrize("version", [0, 2, 15])
+@pytest.mark.parametrize("version", [0, 3, 15])
 def test_other_versions_are_refused(version: int) -> None:
-    with pytest.raises(BitstreamError, match=f"version {version} is not 1: update"):
+    with pytest.raises(BitstreamError, match=f"version {version} is not one of .*: update"):
         read_header(changed(at0=version << 4 | 1))
 
 
