@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.dct.coefficients import code_coefficients
 from haarchive.codecs.dct.header import MOST_PIXELS, read_header, write_header
-from haarchive.codecs.dct.history import History
+from haarchive.codecs.dct.history import CONVERSION, History
 from haarchive.codecs.dct.recover import recover
 from haarchive.codecs.dct.remainder import code_frame, code_misses
 from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSamplesError
 from haarchive.codecs.haar.image_header import MAX_SIDE
+from haarchive.codecs.haar.ycbcr import from_rgb
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["DctCodec"]
 
+_CENTRE = 128
 _GREEN_FIRST = (1, 0, 2)
 """Green has most of what the other planes of a picture in RGB can be predicted from."""
 
@@ -69,12 +71,14 @@ def _encode(chunk: Samples) -> bytes:
     recovered = recover(planes)
     if recovered is None:
         raise UnsupportedSamplesError("the picture is not a decoded JPEG")
-    history, stream = replace(recovered.history, constant=constant), OperationList()
+    frame, outside = _frame_of(recovered.history, planes, recovered.components)
+    history = replace(recovered.history, constant=constant, frame_converted=outside)
+    stream = OperationList()
     _code_components(history, recovered.components, stream)
     samples = recovered.decoded.copy()
     samples[:, *history.seen] = planes[:, *history.region.slices]
     code_misses(samples, recovered.decoded, stream)
-    _code_frame(history, planes, stream)
+    _code_frame(history, frame, stream)
     return write_header(history) + stream.to_bytes()
 
 
@@ -89,8 +93,14 @@ def _decode(bitstream: Bitstream) -> Samples:
     planes = np.zeros((count, height, width), np.int32)
     decoded = history.decode(components)
     code_misses(decoded, decoded, reader)
-    planes[:, *history.region.slices] = decoded[:, *history.seen]
-    _code_frame(history, planes, reader)
+    inside = history.region.slices
+    if history.frame_converted:
+        planes[:, *inside] = history.decode_components(components)[:, *history.seen]
+        _code_frame(history, planes, reader)
+        planes = history.converted_to_planes(planes)
+    planes[:, *inside] = decoded[:, *history.seen]
+    if not history.frame_converted:
+        _code_frame(history, planes, reader)
     reader.finish()
     if history.constant is not None:
         planes = np.concatenate([planes, np.full((1, height, width), history.constant, np.int32)])
@@ -110,8 +120,26 @@ def _code_components(
         code_coefficients([components[n] for n in group], history.steps[list(group)], stream)
 
 
+def _frame_of(
+    history: History, planes: NDArray[np.int32], components: Sequence[NDArray[np.int32]]
+) -> tuple[NDArray[np.int32], bool]:
+    """What the frame is coded as, and whether that is Y, Cb, Cr: where it all is, next to what is decoded inside."""
+    inside = history.region.slices
+    if not history.converted:
+        return planes, False
+    samples, missed = from_rgb(CONVERSION, planes)
+    missed[inside] = False
+    if missed.any() or history.region.is_all_of(history.shape):
+        return planes, False
+    samples[1:] += _CENTRE
+    samples[:, *inside] = history.decode_components(components)[:, *history.seen]
+    return samples, True
+
+
 def _code_frame(history: History, planes: NDArray[np.int32], stream: OperationList | WordReader) -> None:
-    ordered = planes[list(_GREEN_FIRST)] if len(planes) == 3 else planes
+    """Code samples outside of the region; of Y, Cb, Cr in this order."""
+    order = _GREEN_FIRST if len(planes) == 3 and not history.frame_converted else tuple(range(len(planes)))
+    ordered = planes[list(order)]
     code_frame(ordered, history.region, stream)
-    if stream.decoding and len(planes) == 3:
-        planes[list(_GREEN_FIRST)] = ordered
+    if stream.decoding:
+        planes[list(order)] = ordered

@@ -19,8 +19,9 @@ MOST_PIXELS = 1 << 24
 """Of a picture: coefficients and what is known of them take some forty bytes a pixel while they are coded."""
 
 _VERSIONS = (1, 2)
-"""The second names the inverse transform; of the first it is libjpeg's."""
+"""The second says more; of the first the inverse transform is libjpeg's, and the frame is in the picture's planes."""
 _CONVERTED, _SAMPLING_SHIFT, _CONSTANT = 1, 1, 8
+_FRAME_CONVERTED = 128
 _FIXED = struct.Struct("<BBbbHHHH")
 _OTHER_TABLE = 0
 _MOST_BEYOND = 16
@@ -32,16 +33,16 @@ def write_header(history: History) -> bytes:
 
     Version * 16 + flags (1: converted; 2 and 4: number of the sampling; 8: one more plane, constant), planes, origin's
     row and column (i8), height and width (u16, less 1), units down and across (u16); of version 2 the number of the
-    inverse transform; then for each component the number of its table, 1 to 200, or 0 and its 64 steps; then the
-    constant plane's value.
+    inverse transform (128 is added where the frame is Y, Cb, Cr); then for each component the number of its table, 1 to
+    200, or 0 and its 64 steps; then the constant plane's value.
     """
     height, width, planes = history.shape
     flags = _CONVERTED * history.converted + (SAMPLINGS.index(history.sampling) << _SAMPLING_SHIFT)
-    inverse = INVERSES.index(history.inverse)
-    first = _VERSIONS[inverse > 0] << 4 | flags | (_CONSTANT if history.constant is not None else 0)
+    more = INVERSES.index(history.inverse) + _FRAME_CONVERTED * history.frame_converted
+    first = _VERSIONS[more > 0] << 4 | flags | (_CONSTANT if history.constant is not None else 0)
     out = bytearray(_FIXED.pack(first, planes, *history.origin, height - 1, width - 1, *history.units))
-    if inverse:
-        out.append(inverse)
+    if more:
+        out.append(more)
     for steps in history.steps:
         known = np.flatnonzero((ijg_tables() == steps).all(axis=1))
         out += bytes([known[0] + 1]) if known.size else bytes([_OTHER_TABLE, *steps])
@@ -71,9 +72,12 @@ def read_header(data: bytes) -> tuple[History, int]:
         or (sampling and not converted)
     ):
         raise BitstreamError("the header of a dct bitstream is damaged")
-    at, inverse, tables = _FIXED.size, 0, []
+    at, more, tables = _FIXED.size, 0, []
     if first >> 4 == _VERSIONS[1]:
-        inverse, at = int(data[at : at + 1].ljust(1)[0]), at + 1
+        more, at = int(data[at : at + 1].ljust(1)[0]), at + 1
+    inverse, frame_converted = more & ~_FRAME_CONVERTED, bool(more & _FRAME_CONVERTED)
+    if frame_converted and not converted:
+        raise BitstreamError("the header of a dct bitstream is damaged")
     if inverse >= len(INVERSES):
         raise BitstreamError(f"inverse transform {inverse} of a dct bitstream is not known: update haarchive")
     for _ in range(planes):
@@ -85,7 +89,15 @@ def read_header(data: bytes) -> tuple[History, int]:
         constant, at = int(data[at : at + 1].ljust(1)[0]), at + 1
     origin, units = (row, column), (down, across)
     history = History(
-        shape, converted, SAMPLINGS[sampling], origin, units, np.stack(tables), constant, INVERSES[inverse]
+        shape,
+        converted,
+        SAMPLINGS[sampling],
+        origin,
+        units,
+        np.stack(tables),
+        constant,
+        INVERSES[inverse],
+        frame_converted,
     )
     whole, region = history.covered, history.region
     empty = region.top >= region.bottom or region.left >= region.right or min(down, across) < 1

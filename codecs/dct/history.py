@@ -13,10 +13,11 @@ from haarchive.codecs.dct.sampling import upsample
 from haarchive.codecs.dct.transform import BLOCK
 from haarchive.codecs.haar.ycbcr import to_rgb
 
-__all__ = ["History", "Region"]
+__all__ = ["CONVERSION", "History", "Region"]
 
-_CHROMA = 128
-_JFIF = "ycbcr"
+CONVERSION = "ycbcr"
+"""Of Y, Cb, Cr: JFIF's."""
+_CENTRES = np.array([0, 128, 128], np.int32)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Region:
     def slices(self) -> tuple[slice, slice]:
         """Of rows and columns."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def is_all_of(self, shape: tuple[int, ...]) -> bool:
+        """Whether nothing of a picture ``(height, width, ...)`` is outside."""
+        return (self.top, self.left, self.bottom, self.right) == (0, 0, *shape[:2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,8 @@ class History:
         What all samples of one more plane are, as of alpha where nothing is transparent; None where there is none.
     inverse : str
         The inverse cosine transform, one of `INVERSES`.
+    frame_converted : bool
+        Whether what is outside of the region is Y, Cb, Cr, too.
     """
 
     shape: tuple[int, int, int]
@@ -73,6 +80,7 @@ class History:
     steps: NDArray[np.int64]
     constant: int | None = None
     inverse: str = INVERSES[0]
+    frame_converted: bool = False
 
     @property
     def covered(self) -> Region:
@@ -115,12 +123,17 @@ class History:
         ndarray, shape (C, H, W), int32
             Planes, 0 to 255.
         """
-        planes = self.decoded_components(components)
-        return to_rgb(_JFIF, planes) if self.converted else planes
+        return self.converted_to_planes(self.decode_components(components))
 
-    def decoded_components(self, components: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-        """The components ``(C, H, W)`` at full size, before their conversion; chroma is centred on 0."""
+    def decode_components(self, components: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+        """The samples of the components ``(C, H, W)`` at full size, before their conversion."""
         decoded = [decode_blocks(one, steps, self.inverse) for one, steps in zip(components, self.steps, strict=True)]
         if not self.converted:
             return np.stack(decoded)
-        return np.stack([decoded[0], *(upsample(one, self.sampling) - _CHROMA for one in decoded[1:])])
+        return np.stack([decoded[0], *(upsample(one, self.sampling) for one in decoded[1:])])
+
+    def converted_to_planes(self, samples: NDArray[np.int32]) -> NDArray[np.int32]:
+        """What samples ``(C, ...)`` of the components are in the picture's planes."""
+        return (
+            to_rgb(CONVERSION, samples - _CENTRES.reshape(3, *[1] * (samples.ndim - 1))) if self.converted else samples
+        )

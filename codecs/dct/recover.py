@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from haarchive.codecs.dct.chroma import all_histories, by_quality, complete
 from haarchive.codecs.dct.coefficients import LARGEST_COEFFICIENT
-from haarchive.codecs.dct.edges import with_edges
+from haarchive.codecs.dct.edges import Seen, with_edges
 from haarchive.codecs.dct.history import History
 from haarchive.codecs.dct.inverse import INVERSES
 from haarchive.codecs.dct.origin import find_origin
-from haarchive.codecs.dct.sampling import SAMPLINGS, downsampled
-from haarchive.codecs.dct.steps import find_steps
-from haarchive.codecs.dct.transform import BLOCK, blocks_of, coefficients_of
+from haarchive.codecs.dct.quantised import clean_blocks, component_of, find_quantised, rounded
+from haarchive.codecs.dct.sampling import downsampled
 from haarchive.codecs.haar.ycbcr import from_rgb, likely
 
 __all__ = ["Recovered", "recover"]
@@ -32,8 +32,8 @@ _OTHERWISE = 0.002
 """Where an inverse transform leaves more of the samples wrong, another may have been used: the two differ in 3 %."""
 _HARDLY_ANY = 0.0001
 """Of the samples: not worth another round."""
+_HOPELESS = 0.25
 _ROUNDS = 6
-_FEW = 96
 _REACH = 6
 
 
@@ -74,13 +74,13 @@ def recover(planes: NDArray[np.int32]) -> Recovered | None:
     shape = (planes.shape[1], planes.shape[2], len(planes))
     if len(planes) == 3 and likely(planes) == "ycbcr":
         return _recover_converted(planes, shape, origin)
-    history = _complete(History(shape, False, (1, 1), origin, (0, 0), np.ones((len(planes), 64), np.int64)))
+    history = complete(History(shape, False, (1, 1), origin, (0, 0), np.ones((len(planes), 64), np.int64)))
     inside = planes[:, *history.region.slices]
-    found = [_quantised(plane.astype(np.float32), _clean((plane > 0) & (plane < 255))) for plane in inside]
+    found = [find_quantised(plane.astype(np.float32), clean_blocks((plane > 0) & (plane < 255))) for plane in inside]
     if any(one is None for one in found):
         return None
     made = _made(history, [one for one in found if one is not None], inside)
-    return _extended(made, planes - _CENTRE) if _is_near(made, inside) else None
+    return _extended(made, planes, planes - _CENTRE) if _is_near(made, inside) else None
 
 
 def _recover_converted(
@@ -88,35 +88,40 @@ def _recover_converted(
 ) -> Recovered | None:
     """Recover Y, Cb, Cr, of full size or not."""
     ycc, _ = from_rgb("ycbcr", planes)
-    for sampling in SAMPLINGS:
-        for down in range(sampling[0]):
-            for across in range(sampling[1]):
-                begin = (origin[0] + BLOCK * down, origin[1] + BLOCK * across)
-                history = _complete(History(shape, True, sampling, begin, (0, 0), np.ones((3, 64), np.int64)))
-                if min(history.units) > 0 and (found := _with_sampling(history, planes, ycc)) is not None:
-                    return _extended(found, ycc - np.array([_CENTRE, 0, 0])[:, None, None])
+    # First what luma's quality tells: little chroma is enough for that.
+    likeliest = by_quality(planes, ycc, origin)
+    if likeliest is not None and (found := _with_sampling(likeliest, planes, ycc, known=True)) is not None:
+        return _extended(found, planes, ycc - np.array([_CENTRE, 0, 0])[:, None, None])
+    for history in all_histories(shape, origin):
+        if (found := _with_sampling(history, planes, ycc)) is not None:
+            return _extended(found, planes, ycc - np.array([_CENTRE, 0, 0])[:, None, None])
     return None
 
 
-def _extended(recovered: Recovered, goal: NDArray[np.integer]) -> Recovered:
-    """With the blocks that the picture's edges cut, as far as they can be recovered."""
-    if recovered.history.sampling != (1, 1):
-        return recovered
-    history, components = with_edges(recovered.history, recovered.components, goal.astype(np.float32))
+def _extended(recovered: Recovered, planes: NDArray[np.int32], goal: NDArray[np.integer]) -> Recovered:
+    """With the units that the picture's edges cut, as far as they can be recovered; `goal` is centred on zero."""
+    history = recovered.history
+    seen = [Seen(goal[0].astype(np.float32), history.origin)]
+    rows, columns = history.sampling
+    top, left = history.origin[0] % rows, history.origin[1] % columns
+    for one in goal[1:]:
+        # Samples of chroma of which only a part is seen are left out.
+        height, width = (
+            (side - first) // n * n for side, first, n in zip(one.shape, (top, left), (rows, columns), strict=True)
+        )
+        whole = one[top : top + height, left : left + width].astype(np.float32)
+        seen.append(
+            Seen(downsampled(whole, history.sampling), (history.origin[0] // rows, history.origin[1] // columns))
+        )
+    history, components = with_edges(history, recovered.components, seen, planes)
     bounded = _bounded(history, components)
     return Recovered(history, bounded, history.decode(bounded))
 
 
-def _complete(history: History) -> History:
-    """With all units that are complete."""
-    down, across = (
-        (side - first) // (BLOCK * factor)
-        for side, first, factor in zip(history.shape[:2], history.origin, history.sampling, strict=True)
-    )
-    return replace(history, units=(down, across))
-
-
-def _with_sampling(history: History, planes: NDArray[np.int32], ycc: NDArray[np.int32]) -> Recovered | None:
+def _with_sampling(
+    history: History, planes: NDArray[np.int32], ycc: NDArray[np.int32], *, known: bool = False
+) -> Recovered | None:
+    """Recover components of one sampling, whose steps are `known` or found."""
     inside = planes[:, *history.region.slices]
     goal = ycc[:, *history.region.slices].astype(np.float32)
     # Chroma first: of all samplings only one has a lattice.
@@ -124,10 +129,14 @@ def _with_sampling(history: History, planes: NDArray[np.int32], ycc: NDArray[np.
     clipped = ((inside == 0) | (inside == 255)).any(axis=0)
     quantised: dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]] = {}
     for component in (1, 2, 0):
+        if known:
+            steps = history.steps[component]
+            quantised[component] = steps, rounded(component_of(goal, component, history), steps)
+            continue
         rows, columns = history.sampling if component else (1, 1)
         doubtful = _grown(clipped) if rows * columns > 1 else clipped
-        found = _quantised(
-            _component(goal, component, history), _clean(~doubtful[::rows, ::columns]), rows * columns > 1
+        found = find_quantised(
+            component_of(goal, component, history), clean_blocks(~doubtful[::rows, ::columns]), rows * columns > 1
         )
         if found is None:
             return None
@@ -135,18 +144,15 @@ def _with_sampling(history: History, planes: NDArray[np.int32], ycc: NDArray[np.
     best = _made(history, [quantised[n] for n in range(3)], inside)
     wrong = _wrong(best, inside)
     for _ in range(_ROUNDS):
-        if not clipped.any() or wrong <= _HARDLY_ANY * inside.size:
+        if not clipped.any() or not _HARDLY_ANY * inside.size < wrong < _HOPELESS * inside.size:
             break
         # Clipping left several Y, Cb, Cr to choose from: those next to what was decoded are better than the first.
-        again = best.history.decoded_components(best.components)
+        again = best.history.decode_components(best.components)
         missing = (inside - best.decoded).astype(np.float32)
         nearer = again + np.tensordot(_TO_YCC, missing, 1)
-        nearer[1:] += _CENTRE
         goal = np.where(clipped, nearer, goal)
-        steps = best.history.steps
-        now = _made(
-            best.history, [(steps[n], _rounded(_component(goal, n, history), steps[n])) for n in range(3)], inside
-        )
+        again_by = [(one, rounded(component_of(goal, n, history), one)) for n, one in enumerate(best.history.steps)]
+        now = _made(best.history, again_by, inside)
         if (better := _wrong(now, inside)) >= wrong:
             break
         best, wrong = now, better
@@ -160,37 +166,6 @@ def _grown(clipped: NDArray[np.bool_]) -> NDArray[np.bool_]:
     rows = np.any([padded[n : n + height] for n in range(2 * _REACH + 1)], axis=0)
     grown: NDArray[np.bool_] = np.any([rows[:, n : n + width] for n in range(2 * _REACH + 1)], axis=0)
     return grown
-
-
-def _component(goal: NDArray[np.float32], component: int, history: History) -> NDArray[np.float32]:
-    return downsampled(goal[component], history.sampling) if component else goal[0]
-
-
-def _clean(unclipped: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The blocks without samples that may have been clipped; where there are few, those with the fewest."""
-    doubtful = BLOCK * BLOCK - np.count_nonzero(blocks_of(unclipped), axis=(2, 3))
-    few = min(_FEW, doubtful.size) - 1
-    clean: NDArray[np.bool_] = doubtful <= np.partition(doubtful.ravel(), few)[few]
-    return clean
-
-
-def _quantised(
-    plane: NDArray[np.float32], clean: NDArray[np.bool_], enlarged: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
-    """The steps of a component, from its clean blocks, and its coefficients."""
-    coefficients = coefficients_of(np.ascontiguousarray(blocks_of(plane)) - _CENTRE)
-    steps = find_steps(coefficients[clean].reshape(-1, BLOCK * BLOCK), enlarged=enlarged)
-    return None if steps is None else (steps, _divided(coefficients, steps))
-
-
-def _rounded(plane: NDArray[np.float32], steps: NDArray[np.int64]) -> NDArray[np.int32]:
-    return _divided(coefficients_of(np.ascontiguousarray(blocks_of(plane)) - _CENTRE), steps)
-
-
-def _divided(coefficients: NDArray[np.float32], steps: NDArray[np.int64]) -> NDArray[np.int32]:
-    height, width = coefficients.shape[:2]
-    quotients = np.rint(coefficients.reshape(height, width, 64) / steps.astype(np.float32)).astype(np.int32)
-    return np.ascontiguousarray(np.moveaxis(quotients, 2, 0))
 
 
 def _made(

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["find_steps", "ijg_tables"]
+__all__ = ["find_steps", "ijg_tables", "of_same_quality"]
 
 _LARGEST_STEP = 255
 _CLEAR_FROM = 1.5
@@ -94,6 +94,14 @@ def _find_fitting(sizes: NDArray[np.float32], fits: NDArray[np.bool_]) -> None:
     multiples = np.rint(some / candidates)
     near = np.abs(some - candidates * multiples) < np.minimum(_NEAR, 0.3 * candidates)
     fits[2 : most + 1] = (near & (multiples > 0)).mean(axis=1) >= _MOST
+
+
+def of_same_quality(luma: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The tables that go with one of luma on the Independent JPEG Group's scale: chroma's, and the same again."""
+    tables = ijg_tables()
+    half = len(tables) // 2
+    known = np.flatnonzero((tables[:half] == luma).all(axis=1))
+    return [*(tables[half + n] for n in known), luma]
 
 
 @lru_cache(maxsize=1)

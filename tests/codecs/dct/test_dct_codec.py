@@ -59,6 +59,20 @@ def test_pictures_of_any_size_come_back(kind: str, cropped: tuple[int, int, int,
     assert history.shape == part.shape
 
 
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:0"])
+def test_the_frame_of_converted_pictures_is_coded_as_ycbcr_which_is_shorter(kind: str) -> None:
+    picture = np.ascontiguousarray(jpeg_scene(kind, (160, 176))[14:, 14:])  # of cut blocks two rows
+    (bitstream,) = CODEC.encode([picture])
+    assert read_header(bitstream.bands[0])[0].frame_converted
+    assert np.array_equal(CODEC.decode([bitstream])[0], picture)
+    alien = picture.copy()
+    alien[0, 0] = (100, 50, 200)  # no Y, Cb, Cr give that
+    (longer,) = CODEC.encode([alien])
+    assert not read_header(longer.bands[0])[0].frame_converted
+    assert np.array_equal(CODEC.decode([longer])[0], alien)
+    assert bitstream.nbytes + 100 < longer.nbytes
+
+
 def test_views_of_larger_pictures_are_coded_as_their_copies() -> None:
     picture = jpeg_scene("4:2:0", SHAPE)
     view = picture[3:100, 10:]

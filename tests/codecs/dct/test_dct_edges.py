@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from dct_models import jpeg_scene, planes_of
+from dct_models import SAMPLING, jpeg_scene, planes_of
 from numpy.typing import NDArray
 
 from haarchive.codecs.dct.codec import DctCodec
@@ -53,7 +55,41 @@ def test_a_crop_is_covered_up_to_edges_of_which_little_is_seen(down: int, across
     region = recovered.history.region
     for begin, end, side, offset in ((region.top, region.bottom, 131, down), (region.left, region.right, 133, across)):
         leading, trailing = -offset % 8, (side + offset) % 8
-        assert begin <= (3 if leading else 0)
-        assert side - end <= (3 if trailing else 0)
+        assert begin <= (4 if leading else 0)
+        assert side - end <= (4 if trailing else 0)
+    (again,) = DctCodec().decode(DctCodec().encode([picture]))
+    assert np.array_equal(again, picture)
+
+
+@pytest.mark.parametrize("kind", ["4:2:2", "4:2:0"])
+def test_units_with_chroma_of_half_size_that_edges_cut_are_recovered_and_save_bytes(kind: str) -> None:
+    picture = np.ascontiguousarray(jpeg_scene(kind, (208, 224), quality=50)[5:198, 6:212])
+    planes = planes_of(picture)
+    recovered = recover(planes)
+    assert recovered is not None
+    history, (rows, columns) = recovered.history, SAMPLING[kind]
+    assert history.origin == (5 - 16 + 6 if rows == 2 else 3 - 8, 10 - 16)
+    wrong = recovered.decoded[:, *history.seen] != planes[:, *history.region.slices]
+    assert wrong.mean() < 0.05
+    complete = replace(
+        history,
+        origin=tuple(first % (8 * n) for first, n in zip(history.origin, (rows, columns), strict=True)),
+        units=tuple(
+            (side - first % (8 * n)) // (8 * n)
+            for side, first, n in zip(picture.shape[:2], history.origin, (rows, columns), strict=True)
+        ),
+    )
+    inside = picture[complete.region.slices]
+    (bitstream,), (middle,) = DctCodec().encode([picture]), DctCodec().encode([np.ascontiguousarray(inside)])
+    # Less than a byte for each pixel outside of complete units; without the edges it would be more than one.
+    assert bitstream.nbytes - middle.nbytes < 0.8 * (picture[..., 0].size - inside[..., 0].size)
+
+
+def test_edges_that_show_noise_are_left_to_the_frame() -> None:
+    picture = jpeg_scene("4:4:4", (160, 160), quality=60)[4:, 4:].copy()
+    picture[:4] = np.random.default_rng(0).integers(0, 256, picture[:4].shape)
+    recovered = recover(planes_of(picture))
+    assert recovered is not None
+    assert recovered.history.origin == (4, -4)
     (again,) = DctCodec().decode(DctCodec().encode([picture]))
     assert np.array_equal(again, picture)

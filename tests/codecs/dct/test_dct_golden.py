@@ -36,3 +36,9 @@ def test_pictures_give_their_golden_bitstreams(golden: dict[str, Any], name: str
 def test_a_picture_of_old_decodes_to_its_samples(golden: dict[str, Any], name: str) -> None:
     (decoded,) = DctCodec().decode([Bitstream((base64.b64decode(golden[name]["band"]),))])
     assert np.array_equal(decoded, PICTURES[name])
+
+
+def test_what_an_earlier_encoder_wrote_decodes_to_its_samples(golden: dict[str, Any]) -> None:
+    for name, band in golden["earlier"].items():
+        (decoded,) = DctCodec().decode([Bitstream((base64.b64decode(band),))])
+        assert np.array_equal(decoded, PICTURES[name])

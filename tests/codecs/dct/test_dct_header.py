@@ -21,8 +21,16 @@ FIXED = 12
 
 def same(one: History, other: History) -> bool:
     return (
-        (one.shape, one.converted, one.sampling, one.origin, one.units, one.inverse)
-        == (other.shape, other.converted, other.sampling, other.origin, other.units, other.inverse)
+        (one.shape, one.converted, one.sampling, one.origin, one.units, one.inverse, one.frame_converted)
+        == (
+            other.shape,
+            other.converted,
+            other.sampling,
+            other.origin,
+            other.units,
+            other.inverse,
+            other.frame_converted,
+        )
         and one.steps.dtype == other.steps.dtype
         and np.array_equal(one.steps, other.steps)
     )
@@ -32,7 +40,7 @@ def same(one: History, other: History) -> bool:
 @given(
     height=st.integers(31, 65536), width=st.integers(31, 65536), quality=st.integers(1, 100),
     kind=st.sampled_from([None, *SAMPLINGS]), grey=st.booleans(), down=st.integers(0, 15), across=st.integers(0, 15),
-    inverse=st.sampled_from(INVERSES),
+    inverse=st.sampled_from(INVERSES), outside=st.booleans(),
 )  # fmt: skip
 def test_histories_come_back(
     height: int,
@@ -43,13 +51,14 @@ def test_histories_come_back(
     down: int,
     across: int,
     inverse: str,
+    outside: bool,
 ) -> None:
     assume(height * width <= MOST_PIXELS)
     planes = 1 if grey and kind is None else 3
     history = made_history((height, width, planes), quality, kind or (1, 1), (down, across), converted=kind is not None)
-    history = replace(history, inverse=inverse)
+    history = replace(history, inverse=inverse, frame_converted=outside and history.converted)
     data = write_header(history)
-    assert len(data) == FIXED + planes + (inverse != INVERSES[0])
+    assert len(data) == FIXED + planes + (inverse != INVERSES[0] or history.frame_converted)
     back, end = read_header(data + b"more")
     assert end == len(data)
     assert same(back, history)

@@ -15,7 +15,7 @@ from haarchive.codecs.dct.codec import DctCodec
 from haarchive.codecs.dct.history import History
 from haarchive.codecs.dct.origin import find_origin
 from haarchive.codecs.dct.recover import Recovered, recover
-from haarchive.codecs.dct.steps import find_steps, ijg_tables
+from haarchive.codecs.dct.steps import find_steps, ijg_tables, of_same_quality
 
 SHAPE = (176, 192)
 OFFSETS = [(0, 0), (3, 5), (9, 14)]
@@ -60,6 +60,36 @@ def test_a_cropped_jpeg_is_recovered(kind: str, quality: int, offset: tuple[int,
     # multiples of steps below 4.
     most = 0.015 if kind in SAMPLING else 0.002 if quality == 90 else 0
     assert part_missed(planes, found) <= most
+
+
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("quality", [30, 50, 70])
+def test_where_there_is_little_chroma_lumas_quality_tells_its_steps(kind: str, quality: int) -> None:
+    grey = scene(*SHAPE, 1, seed=3).repeat(3, axis=2)
+    tinted = (0.9 * grey + 0.1 * scene(*SHAPE, seed=4)).astype(np.uint8)
+    decoded, steps = through_jpeg(tinted, quality=quality, **KINDS[kind])
+    found = recover(planes_of(decoded))
+    assert found is not None
+    assert found.history.sampling == SAMPLING.get(kind, (1, 1))
+    assert np.array_equal(found.history.steps, steps)
+    assert part_missed(planes_of(decoded), found) < 0.005
+
+
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:0"])
+def test_a_picture_of_several_tiles_each_a_jpeg_is_recovered_but_for_their_seams(kind: str) -> None:
+    tiles = [[jpeg_scene(kind, (96, 96), quality=70, seed=2 * row + column) for column in range(3)] for row in range(3)]
+    picture = np.concatenate([np.concatenate(row, axis=1) for row in tiles])[21:, 37:]
+    found = recover(planes_of(picture))
+    assert found is not None
+    assert found.history.sampling == SAMPLING.get(kind, (1, 1))
+    assert part_missed(planes_of(picture), found) <= (0.06 if kind in SAMPLING else 0)
+
+
+def test_tables_of_the_same_quality_are_those_of_luma_and_chroma() -> None:
+    tables = ijg_tables()
+    assert [one.tolist() for one in of_same_quality(tables[74])] == [tables[174].tolist(), tables[74].tolist()]
+    nobodys = np.arange(1, 65)
+    assert [one.tolist() for one in of_same_quality(nobodys)] == [nobodys.tolist()]
 
 
 def test_a_grey_picture_in_three_planes_is_recovered() -> None:
