@@ -38,6 +38,18 @@ settings.register_profile("haarchive", deadline=None)
 settings.load_profile("haarchive")
 
 
+LONGEST = (
+    "test_k8s_image.py", "test_haar_damage.py", "test_job_ray.py", "test_job_restore_ray.py", "test_dct_damage.py",
+    "test_haar_audio.py", "test_dct_codec.py", "test_haar_band.py", "test_job_cluster.py",
+)  # fmt: skip
+"""Files that take longest. Workers that take a file each begin with these, so that none is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real slides and recordings; tests that need it are skipped without it."""

@@ -23,6 +23,7 @@ _HALF = 1 << 15
 _TOP = 255
 _CHROMA = 128
 _NONE = -1000
+_NO_TABLE = np.zeros((0, 0, 0, 3), np.int16)
 _SAMPLED = 4096
 _FEWEST = 64
 _LIKELY = 0.98
@@ -145,7 +146,8 @@ def from_rgb(name: str, rgb: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDAr
     conversion = CONVERSIONS[name]
     ycc = np.empty(rgb.shape, np.int32)
     missed = np.empty(rgb.shape[1:], bool)
-    clipped = _clipped(conversion)
+    has_clipped = rgb.size and (rgb.min() == 0 or rgb.max() == _TOP)
+    clipped = _clipped(conversion) if has_clipped else _NO_TABLE
     _revert(rgb.reshape(3, -1), conversion, _inverse(conversion), clipped, ycc.reshape(3, -1), missed.reshape(-1))
     return ycc, missed
 
