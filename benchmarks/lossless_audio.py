@@ -1,12 +1,13 @@
 """How lossless audio codecs do on recordings: ``python benchmarks/lossless_audio.py --data DIR``.
 
-Ours is measured as the archive uses it: every chunk of the archive's grid for itself, real bitstreams,
-checksums and index not counted. FLAC and WavPack are the command line tools where they are installed: their
-times hold starting a process and reading and writing files, which weighs on short recordings. FLAC's files
-have no padding and no seek table. Where there is no `flac`, libsndfile's FLAC stands in, and is called so.
+Ours is measured as the archive uses it: every chunk of the archive's grid for itself, real bitstreams, checksums and
+index not counted; the codec haar-audio by each preset (or some: ``--preset NAME ...``), the codec idf-audio by `fast`
+and `max` (or others: ``--idf NAME ...``, or none: ``--idf``). FLAC and WavPack are the command line tools where they
+are installed: their times hold starting a process and reading and writing files, which weighs on short recordings.
+FLAC's files have no padding and no seek table. Where there is no `flac`, libsndfile's FLAC stands in, and is called so.
 
 bits: bits a sample. / -5, / -8ep, / wv: bytes in relation to FLAC's at these settings and to WavPack's; below 1 is
-smaller. x time: seconds of sound coded in a second. ``--preset NAME ...`` measures some of our presets, else all.
+smaller. x time: seconds of sound coded in a second.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from _common import (
     Reference,
     find_files,
     measure,
+    on_one_thread,
     options,
     print_tables,
     refuse,
@@ -37,8 +39,8 @@ from _common import (
 )
 from numpy.typing import NDArray
 
-from haarchive.codecs import Bitstream, get_codec
-from haarchive.codecs.haar.presets import DEFAULT_PRESET, PRESETS, Preset
+from haarchive.codecs import Bitstream, Codec, get_codec
+from haarchive.codecs.haar.presets import PRESETS, Preset
 from haarchive.pipeline.sources.grid import audio_chunk
 
 SETS = (
@@ -56,9 +58,16 @@ _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24}
 
 def main() -> None:
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--preset", nargs="+", choices=PRESETS, default=list(PRESETS))
-    presets, others = parser.parse_known_args()
-    chosen = options(__doc__, SETS, others)
+    parser.add_argument("--preset", nargs="+", choices=PRESETS, default=list(PRESETS), help="default: all")
+    parser.add_argument(
+        "--idf",
+        nargs="*",
+        choices=PRESETS,
+        default=["fast", "max"],
+        help="presets of the codec idf-audio; default: fast max",
+    )
+    chosen = options(__doc__, SETS, parents=[parser])
+    on_one_thread()
     folder = chosen.data / "audio" / "val"
     for name in chosen.sets:
         if not (folder / name).is_dir():
@@ -68,8 +77,9 @@ def main() -> None:
         flac, references = _flac(Path(scratch))
         wavpack = _wavpack(Path(scratch))
         references = (*references, *(Reference(one.name, "/ wv") for one in wavpack))
-        contenders = [*(_ours(preset) for preset in presets.preset), *flac, *wavpack]
-        measurements = measure(files, read, contenders, _warm_up())
+        wanted = [*(("haar", preset) for preset in chosen.preset), *(("idf", preset) for preset in chosen.idf)]
+        contenders = [ours(name, preset) for name, preset in wanted]
+        measurements = measure(files, read, [*contenders, *flac, *wavpack], _warm_up())
     rows = summarise(measurements, references, {"all sets, mean": chosen.sets})
     print_tables(rows, references, "bits")
     if chosen.json:
@@ -95,18 +105,22 @@ def _item(name: str, file: str, samples: NDArray[Any], bits: int, rate: int) -> 
     return Item(name, file, samples, samples.size * bits // 8, attrs)
 
 
-def _ours(preset: Preset) -> Contender:
-    encode = partial(encode_chunks, preset=preset)
-    return Contender(f"haarchive {preset}", encode, decode_chunks, lambda bits: sum(b.nbytes for b in bits))
+def ours(name: str, preset: Preset) -> Contender:
+    """A preset of one of our flows; those of haar-audio, the default, go by their own name."""
+    codec = get_codec(f"{name}-audio", preset=preset)
+    return Contender(
+        f"haarchive {preset}" if name == "haar" else f"haarchive {name} {preset}",
+        partial(encode_chunks, codec),
+        partial(decode_chunks, codec),
+        lambda bits: sum(b.nbytes for b in bits),
+    )
 
 
-def encode_chunks(item: Item, preset: Preset = DEFAULT_PRESET) -> list[Bitstream]:
-    codec = get_codec("haar-audio", preset=preset)
+def encode_chunks(codec: Codec, item: Item) -> list[Bitstream]:
     return [codec.encode([item.samples[span]])[0] for span in _spans(item.samples)]
 
 
-def decode_chunks(bitstreams: list[Bitstream], item: Item) -> NDArray[Any]:
-    codec = get_codec("haar-audio")
+def decode_chunks(codec: Codec, bitstreams: list[Bitstream], item: Item) -> NDArray[Any]:
     out = np.empty_like(item.samples)
     for span, bitstream in zip(_spans(out), bitstreams, strict=True):
         out[span] = codec.decode([bitstream])[0]

@@ -58,10 +58,10 @@ def analytic_picture_bits(flows: Mapping[str, PlacedFlow], pictures: NDArray[np.
     """
     if pictures.ndim != 4 or pictures.dtype != np.uint8:
         raise UnsupportedSamplesError(f"(N, H, W, C) uint8 is wanted, not {pictures.shape} {pictures.dtype}")
-    prepared = [prepare(picture, flows, adaptive=False) for picture in pictures]
+    prepared = prepare(list(pictures), flows, adaptive=False)
     total = float(sum(_listed_bits(one.outliers) for one in prepared))
     for placed, part in flow_units(flows, pictures.shape[3]):
-        x = np.stack([centred(one.planes, one.header, placed, part) for one in prepared])
+        x = np.stack([centred(one, placed, part) for one in prepared])
         total += analytic_bits(placed, torch.from_numpy(x).to(placed.device))
     return total
 

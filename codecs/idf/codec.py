@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,28 +27,23 @@ from torch import Tensor
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
+from haarchive.codecs.idf.encoding import batches, coding_of, levels_of, write
 from haarchive.codecs.idf.escape import raw_bytes
 from haarchive.codecs.idf.factored import expect
 from haarchive.codecs.idf.header import IdfHeader
-from haarchive.codecs.idf.pictures import Prepared, halved, prepare, restore, uncoded
+from haarchive.codecs.idf.pictures import halved, prepare, restore, uncoded
 from haarchive.codecs.idf.placed import Factored, PlacedFlow, to_numpy
-from haarchive.codecs.idf.planes import centred, flow_units, uncentred
+from haarchive.codecs.idf.planes import flow_units, uncentred
 from haarchive.codecs.idf.sampling import cut_streams
 from haarchive.codecs.idf.shipped import load_flows, shipped_model
-from haarchive.codecs.idf.streams import ChunkReader, ChunkWriter, Coding
+from haarchive.codecs.idf.streams import ChunkReader, ChunkWriter
 
 __all__ = ["IdfCodec"]
-
-_BATCH_SAMPLES = {"cpu": 1 << 18, "cuda": 1 << 25}
-"""Samples that a flow is given at once: what stays in a CPU's cache, and what a GPU has memory for."""
 
 _AT_ONCE = 2
 
 _SMALL = 1 << 15
 """Samples of pictures of which nobody needs a lower resolution: 80 x 80 pixels in colour have 19200."""
-
-_LIMIT_BITS = 2 + 4
-"""Locations are bounded by the samples' range, two bits for details of colour differences, and 1/16."""
 
 
 class IdfCodec(Codec):
@@ -107,15 +101,15 @@ class IdfCodec(Codec):
 
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
         """Encode pictures; see `Codec.encode`."""
-        prepared = [prepare(chunk, self._flows, adaptive=self._adaptive) for chunk in chunks]
+        prepared = prepare(chunks, self._flows, adaptive=self._adaptive, each=self._each)
         result: dict[int, Bitstream] = {}
 
         def encode(batch: list[int]) -> None:
-            encoded = self._encode_batch([prepared[n] for n in batch])
+            encoded = write(self._flows, [prepared[n] for n in batch], self._each)
             for n, writer in zip(batch, encoded, strict=True):
                 result[n] = self._finished(chunks[n], prepared[n].header, writer)
 
-        self._overlap(encode, _batches([one.header for one in prepared], self._device))
+        self._overlap(encode, batches([one.header for one in prepared], self._device))
         return [result[n] for n in range(len(chunks))]
 
     def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
@@ -140,7 +134,7 @@ class IdfCodec(Codec):
                     reader.outliers(result[n])
                 reader.finish()
 
-        self._overlap(decode, _batches([parsed[n][0] for n in coded], self._device))
+        self._overlap(decode, batches([parsed[n][0] for n in coded], self._device))
         return [result[n] for n in range(len(bitstreams))]
 
     def preview(self, bitstream: Bitstream, nbytes: int, *, seed: int = 0) -> Samples:
@@ -170,7 +164,7 @@ class IdfCodec(Codec):
         if header.raw or 0 in header.shape:
             return uncoded(header, rest)
         self._check_tag(rest)
-        levels = self._levels(header.shape[2])
+        levels = levels_of(self._flows, header.shape[2])
         lacking = [] if header.together else [b""] * (len(levels) + 1 - len(bands))
         streams: list[bytes | memoryview] = [rest[len(self._tag) :], *bands[1:], *lacking]
         left = nbytes - (len(bands[0]) - len(streams[0]))
@@ -205,57 +199,18 @@ class IdfCodec(Codec):
         header = IdfHeader(np.dtype(np.uint8), shape).to_bytes()
         return self.preview(Bitstream((header + self._tag,)), len(header), seed=seed)
 
-    def _levels(self, planes: int) -> list[int]:
-        """The levels that factor something out, coarsest first: a band each."""
-        return sorted(
-            {level for placed, _ in flow_units(self._flows, planes) for level in placed.flow.factored}, reverse=True
-        )
-
     def _finished(self, chunk: Samples, header: IdfHeader, writer: ChunkWriter) -> Bitstream:
         """The smallest of what a chunk may be written as: bands, one stream where it is small, or raw."""
         first, *bands = writer.bands()
-        choices = [
-            (header.to_bytes() + self._tag + first, *bands),
-            (
-                IdfHeader(header.dtype, header.shape, header.bits, header.divisor, raw=True).to_bytes()
-                + raw_bytes(chunk),
-            ),
-        ]
+        raw = IdfHeader(header.dtype, header.shape, header.bits, header.divisor, raw=True)
+        choices = [(header.to_bytes() + self._tag + first, *bands), (raw.to_bytes() + raw_bytes(chunk),)]
         if chunk.size <= _SMALL and (stream := writer.together()) is not None:
             choices.append((replace(header, together=True).to_bytes() + self._tag + stream,))
         return Bitstream(min(choices, key=lambda bands: sum(map(len, bands))))
 
-    def _encode_batch(self, prepared: Sequence[Prepared]) -> list[ChunkWriter]:
-        """Streams of chunks of one shape and number of bits."""
-        shape = prepared[0].header.shape
-        writers = [ChunkWriter(self._levels(shape[2])) for _ in prepared]
-        if 0 not in shape:
-            for placed, part in flow_units(self._flows, shape[2]):
-                self._encode_unit(placed, part, prepared, writers)
-        for one, writer in zip(prepared, writers, strict=True):
-            writer.append(one.outliers)
-        return writers
-
-    def _encode_unit(
-        self, placed: PlacedFlow, part: slice, prepared: Sequence[Prepared], writers: Sequence[ChunkWriter]
-    ) -> None:
-        """Encode planes that go through one flow."""
-        header = prepared[0].header
-        coding = _coding(placed, header)
-        x = np.stack([centred(one.planes, one.header, placed, part) for one in prepared])
-        parts, last = placed.latents(torch.from_numpy(x).to(self._device), header.shift)
-        ends = to_numpy(last)
-        items = [(of.step, of.level, to_numpy(of.given), to_numpy(of.parameters), to_numpy(z)) for of, z in parts]
-
-        def write(n: int) -> None:
-            of_chunk = [(step, level, given[n], out[n], z[n]) for step, level, given, out, z in items]
-            writers[n].add(coding, ends[n], placed.tables, of_chunk)
-
-        self._each(write, len(prepared))
-
     def _reader(self, rest: memoryview, bands: Sequence[bytes], header: IdfHeader, reduce: int) -> ChunkReader:
         self._check_tag(rest)
-        levels = self._levels(header.shape[2])
+        levels = levels_of(self._flows, header.shape[2])
         if not 0 <= reduce <= len(levels):
             raise BitstreamError(f"a chunk of {len(levels)} levels cannot be reduced {reduce} times")
         if header.together:
@@ -292,7 +247,7 @@ class IdfCodec(Codec):
         """Decode planes that went through one flow."""
         height, width, planes = headers[0].shape
         shift = headers[0].shift
-        codings = [_coding(placed, header) for header in headers]
+        codings = [coding_of(placed, header) for header in headers]
         last = np.zeros((len(readers), placed.flow.left, *placed.shapes(height, width)[-1]), np.int32)
 
         def begin(n: int) -> None:
@@ -342,20 +297,3 @@ class IdfCodec(Codec):
         else:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(task, range(count)))
-
-
-def _batches(headers: Sequence[IdfHeader], device: torch.device) -> list[list[int]]:
-    """Numbers of pictures of one shape and number of bits, no more together than a device should be given."""
-    alike: dict[tuple[tuple[int, int, int], int], list[int]] = defaultdict(list)
-    for n, header in enumerate(headers):
-        alike[header.shape, header.bits].append(n)
-    batches = []
-    for (shape, _), numbers in alike.items():
-        step = max(1, _BATCH_SAMPLES.get(device.type, _BATCH_SAMPLES["cpu"]) // max(1, shape[0] * shape[1] * 3))
-        batches += [numbers[at : at + step] for at in range(0, len(numbers), step)]
-    return batches
-
-
-def _coding(placed: PlacedFlow, header: IdfHeader) -> Coding:
-    planes = placed.flow.planes if placed.flow.pyramid else 0
-    return Coding(planes, header.shift, 1 << (header.bits + _LIMIT_BITS), header.adaptive)

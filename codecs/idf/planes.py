@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,27 @@ from haarchive.codecs.haar import colour
 from haarchive.codecs.idf.header import COLOURS, IdfHeader
 from haarchive.codecs.idf.placed import PlacedFlow
 from haarchive.codecs.planes import plane_groups
+from haarchive.codecs.rans.stream import OperationList
 
-__all__ = ["centred", "flow_units", "uncentred"]
+__all__ = ["Prepared", "centred", "flow_units", "uncentred"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A picture that is to be coded (see `haarchive.codecs.idf.pictures.prepare`).
+
+    Parameters
+    ----------
+    header : IdfHeader
+    planes : ndarray, shape (C, H, W), int32
+        Divided by the header's divisor; of a converted picture the first three are ``Y - 128, -Cr, -Cb``.
+    outliers : OperationList
+        The pixels that its conversion does not give.
+    """
+
+    header: IdfHeader
+    planes: NDArray[np.int32]
+    outliers: OperationList
 
 
 def flow_units(flows: Mapping[str, PlacedFlow], planes: int) -> list[tuple[PlacedFlow, slice]]:
@@ -25,23 +45,14 @@ def flow_units(flows: Mapping[str, PlacedFlow], planes: int) -> list[tuple[Place
     return units
 
 
-def centred(planes: NDArray[np.int32], header: IdfHeader, placed: PlacedFlow, part: slice) -> NDArray[np.int32]:
-    """What a flow is given of a picture's planes: transformed colours, centred on zero.
-
-    Parameters
-    ----------
-    planes : ndarray, shape (C, H, W), int32
-        As `haarchive.codecs.idf.pictures.prepare` leaves them.
-    header : IdfHeader
-    placed : PlacedFlow
-    part : slice
-        The planes that go through it.
-    """
-    if _converted(header, part):
-        return planes[part]
+def centred(prepared: Prepared, placed: PlacedFlow, part: slice) -> NDArray[np.int32]:
+    """What a flow is given of the planes that go through it: transformed colours, centred on zero."""
+    planes = prepared.planes[part]
+    if _converted(prepared.header, part):
+        return planes
     transform = placed.flow.colour
-    x = colour.forward(transform, planes[part]).copy()
-    x[_own(transform, len(x))] -= 1 << (header.bits - 1)
+    x = colour.forward(transform, planes).copy()
+    x[_own(transform, len(x))] -= 1 << (prepared.header.bits - 1)
     return x
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from haarchive.codecs.haar.ycbcr import to_rgb
 from haarchive.codecs.idf.architecture import INPUT_LIMIT, Architecture, NetworkShape
 from haarchive.codecs.idf.codec import IdfCodec
 from haarchive.codecs.idf.flow import Flow, MixturePrior
@@ -18,6 +19,9 @@ from haarchive.codecs.intnet.torch_backend import TorchNetwork
 
 RESNET = NetworkShape("resnet", 1, 4, context=True)
 DENSENET = NetworkShape("densenet", 2, 4, high=255)
+
+FOREIGN = (182, 98, 65)
+"""A colour that neither conversion to RGB gives."""
 
 KINDS = ("pyramid", "paper", "coupled")
 """Haar lifting alone, as what ships; the paper's layout; Haar lifting with lower triangular couplings."""
@@ -117,3 +121,16 @@ def picture(
     if bits > 8:
         level = np.clip(level + rng.integers(0, 1 << (bits - 8), level.shape), 0, top)
     return level.astype(np.uint8 if bits <= 8 else np.uint16)
+
+
+def converted(
+    height: int, width: int, channels: int = 3, name: str = "ycbcr", seed: int = 1, foreign: int = 0
+) -> NDArray[np.uint8]:
+    """Colours that were computed from integers Y, Cb, Cr; but for so many pixels, from the first to the last."""
+    image = picture(height, width, max(3, channels), seed=seed)[..., :channels].astype(np.int32)
+    luma, cb, cr = np.moveaxis(image[..., :3], 2, 0)
+    rgb = to_rgb(name, np.stack([luma, (cb - 128) // 3, (cr - 128) // 3]))
+    image[..., :3] = np.moveaxis(rgb, 0, 2)
+    places = np.linspace(0, height * width - 1, foreign).astype(int)
+    image.reshape(-1, channels)[places, :3] = FOREIGN
+    return image.astype(np.uint8)

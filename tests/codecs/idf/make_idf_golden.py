@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from idf_models import KINDS, made_codec, made_model, picture
+from idf_models import KINDS, converted, made_codec, made_model, picture
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "idf.json"
 
@@ -27,10 +27,12 @@ PICTURES = {
     "flat": np.full((64, 64, 3), 77, np.uint8),
     "one sample": np.full((1, 1, 1), 200, np.uint8),
     "empty": np.zeros((0, 9, 3), np.uint8),
+    "from Y, Cb, Cr": converted(70, 83),
+    "from coarse Y, Cb, Cr, with foreign pixels": converted(24, 29, 4, "ycbcr-coarse", foreign=2),
     "noise": np.random.Generator(np.random.PCG64(1)).integers(0, 256, (20, 21, 3)).astype(np.uint8),
 }
 
-WHOLE = ("five planes", "12 bits")
+WHOLE = ("five planes", "12 bits", "from coarse Y, Cb, Cr, with foreign pixels")
 """Pictures whose bitstreams are kept as they are, to decode."""
 
 

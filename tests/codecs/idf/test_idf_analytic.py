@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from idf_models import KINDS, made_codec, made_model, picture
+from idf_models import KINDS, converted, made_codec, made_model, picture
 from numpy.typing import NDArray
 from scipy.stats import logistic
 from torch import Tensor
@@ -98,6 +98,21 @@ def test_pictures_of_any_number_of_planes_go_through_the_flows_that_the_codec_ta
     pixels = picture(128, 112, channels)
     (bitstream,) = made_codec(kind, adaptive=False).encode([pixels])
     assert 8 * bitstream.nbytes == pytest.approx(analytic_picture_bits(flows_of(kind), pixels[None]), rel=0.06)
+
+
+def test_pictures_from_luma_and_chroma_go_through_the_flows_as_such() -> None:
+    pixels = converted(128, 112, foreign=9)
+    (bitstream,) = made_codec("pyramid", adaptive=False).encode([pixels])
+    analytic = analytic_picture_bits(flows_of("pyramid"), pixels[None])
+    assert 8 * bitstream.nbytes == pytest.approx(analytic, rel=0.06)
+    # Nine pixels, listed: 24 bits each, and a gap of some ten bits, coded as twice as many.
+    assert 9 * 24 < analytic - analytic_picture_bits(flows_of("pyramid"), converted(128, 112)[None]) < 9 * 24 + 9 * 120
+
+
+def test_flows_of_three_planes_alone_are_enough_for_colour() -> None:
+    both = flows_of("pyramid")
+    pixels = np.stack([converted(40, 44), picture(40, 44)])
+    assert analytic_picture_bits({"p3": both["p3"]}, pixels) == analytic_picture_bits(both, pixels)
 
 
 def test_the_code_lengths_of_pictures_add_up() -> None:

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from idf_models import KINDS, architecture, made_codec, made_flow, made_model, picture
+from idf_models import KINDS, architecture, converted, made_codec, made_flow, made_model, picture
 from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
-from haarchive.codecs.idf import codec as implementation
+from haarchive.codecs.idf import encoding
 from haarchive.codecs.idf.codec import IdfCodec
 from haarchive.codecs.idf.header import IdfHeader
 from haarchive.codecs.intnet.modelfile import ModelFile
@@ -134,7 +134,8 @@ def test_views_of_larger_arrays_come_back(adapting: IdfCodec) -> None:
 MIXED = [
     picture(24, 24), picture(24, 24, seed=2), picture(1, 1), picture(17, 31, 5), np.zeros((0, 4, 3), np.uint8),
     picture(24, 24, 3, 12), np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8), picture(24, 24, 1),
-    picture(24, 24, 3, 16), picture(24, 24, seed=4),
+    picture(24, 24, 3, 16), picture(24, 24, seed=4), converted(24, 24),
+    converted(24, 24, name="ycbcr-coarse", foreign=1), converted(17, 31, 5, seed=2), converted(24, 24, seed=3),
 ]  # fmt: skip
 
 
@@ -149,10 +150,10 @@ def test_a_batch_gives_the_bytes_of_each_alone(made: IdfCodec) -> None:
 def test_large_batches_are_split_and_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch, adapting: IdfCodec) -> None:
     images = [picture(24, 40, 3, seed=n) for n in range(5)]
     together = adapting.encode(images)
-    monkeypatch.setitem(implementation._BATCH_SAMPLES, "cpu", 2 * images[0].size)
+    monkeypatch.setitem(encoding._BATCH_SAMPLES, "cpu", 2 * images[0].size)
     assert adapting.encode(images) == together
     assert all(np.array_equal(a, b) for a, b in zip(adapting.decode(together), images, strict=True))
-    monkeypatch.setitem(implementation._BATCH_SAMPLES, "cpu", 1)
+    monkeypatch.setitem(encoding._BATCH_SAMPLES, "cpu", 1)
     assert adapting.encode(images) == together
 
 

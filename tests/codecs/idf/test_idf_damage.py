@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from idf_models import made_codec, picture
+from idf_models import converted, made_codec, picture
+from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.errors import BitstreamError
@@ -76,8 +77,10 @@ def test_one_damaged_bitstream_of_a_batch_is_noticed(adapting: IdfCodec) -> None
         adapting.decode(bitstreams)
 
 
-def test_every_bit_of_the_beginning_is_noticed_or_gives_another_picture(made: IdfCodec) -> None:
-    image = picture(20, 24)
+@pytest.mark.parametrize("image", [picture(20, 24), converted(20, 24, foreign=1)], ids=["plain", "converted"])
+def test_every_bit_of_the_beginning_is_noticed_or_gives_another_picture(
+    made: IdfCodec, image: NDArray[np.uint8]
+) -> None:
     (bitstream,) = made.encode([image])
     for bit in range(8 * beginning(bitstream)):
         damaged = flipped(bitstream, 0, bit)
@@ -97,8 +100,9 @@ def test_headers_of_noise_are_refused_or_harmless(adapting: IdfCodec) -> None:
         noticed(adapting, Bitstream((bytes(head), *bitstream.bands[1:])))
 
 
-def test_truncated_bands_are_noticed(made: IdfCodec) -> None:
-    (bitstream,) = made.encode([picture(40, 48)])
+@pytest.mark.parametrize("image", [picture(40, 48), converted(40, 48, foreign=3)], ids=["plain", "converted"])
+def test_truncated_bands_are_noticed(made: IdfCodec, image: NDArray[np.uint8]) -> None:
+    (bitstream,) = made.encode([image])
     for band, data in enumerate(bitstream.bands):
         # An empty band is one whose latents are all zero.
         for length in sorted({1, 2, 3, 4, 7, 9, 12, len(data) // 2, len(data) - 2, len(data) - 1}):
@@ -174,7 +178,7 @@ import numpy as np
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.errors import BitstreamError
-from idf_models import KINDS, made_codec, picture
+from idf_models import KINDS, converted, made_codec, picture
 
 @kernel
 def past_the_end(x):
@@ -189,19 +193,19 @@ except IndexError:
 rng = np.random.default_rng(5)
 for kind in KINDS:
     codec = made_codec(kind)
-    chunk = picture(18, 21, 4, 16)
-    (bitstream,) = codec.encode([chunk])
-    assert np.array_equal(codec.decode([bitstream])[0], chunk)
-    for _ in range(10):
-        bands = [bytearray(band) for band in bitstream.bands]
-        band = bands[rng.integers(len(bands))]
-        for _ in range(rng.integers(1, 4)):
-            if len(band) > 9:
-                band[rng.integers(9, len(band))] ^= 1 << int(rng.integers(8))
-        try:
-            codec.decode([Bitstream(tuple(map(bytes, bands)))])
-        except BitstreamError:
-            pass
+    chunks = picture(18, 21, 4, 16), converted(18, 21, 4, foreign=1)
+    for chunk, bitstream in zip(chunks, codec.encode(chunks), strict=True):
+        assert np.array_equal(codec.decode([bitstream])[0], chunk)
+        for _ in range(10):
+            bands = [bytearray(band) for band in bitstream.bands]
+            band = bands[rng.integers(len(bands))]
+            for _ in range(rng.integers(1, 4)):
+                if len(band) > 9:
+                    band[rng.integers(9, len(band))] ^= 1 << int(rng.integers(8))
+            try:
+                codec.decode([Bitstream(tuple(map(bytes, bands)))])
+            except BitstreamError:
+                pass
 print("in bounds")
 """
 

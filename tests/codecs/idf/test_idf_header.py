@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from haarchive.codecs.errors import BitstreamError
+from haarchive.codecs.haar.ycbcr import CONVERSIONS
 from haarchive.codecs.idf.header import DTYPES, MAX_PLANES, MAX_SIDE, IdfHeader
 
 PICTURE = IdfHeader(np.dtype(np.uint8), (80, 300, 3))
+CONVERTED = replace(PICTURE, conversion="ycbcr-coarse", outliers=True)
 
 
 @st.composite
@@ -27,7 +31,20 @@ def headers(draw: st.DrawFn) -> IdfHeader:
     )
 
 
-@given(header=headers(), rest=st.binary(max_size=9))
+@st.composite
+def converted_headers(draw: st.DrawFn) -> IdfHeader:
+    side = st.integers(0, MAX_SIDE)
+    return IdfHeader(
+        np.dtype(np.uint8),
+        (draw(side), draw(side), draw(st.integers(3, MAX_PLANES))),
+        adaptive=draw(st.booleans()),
+        together=draw(st.booleans()),
+        conversion=draw(st.sampled_from(list(CONVERSIONS))),
+        outliers=draw(st.booleans()),
+    )
+
+
+@given(header=headers() | converted_headers(), rest=st.binary(max_size=9))
 def test_a_header_comes_back_and_leaves_what_follows(header: IdfHeader, rest: bytes) -> None:
     again, left = IdfHeader.from_bytes(header.to_bytes() + rest)
     assert again == header
@@ -37,6 +54,13 @@ def test_a_header_comes_back_and_leaves_what_follows(header: IdfHeader, rest: by
 def test_the_header_of_a_patch_is_short() -> None:
     assert len(IdfHeader(np.dtype(np.uint8), (80, 80, 3)).to_bytes()) == 6
     assert len(PICTURE.to_bytes()) == 7
+    assert len(CONVERTED.to_bytes()) == 8
+
+
+def test_a_header_is_laid_out_as_documented() -> None:
+    assert PICTURE.to_bytes().hex() == "10080150ac0203"
+    assert replace(PICTURE, adaptive=True, conversion="ycbcr").to_bytes().hex() == "2208010150ac0203"
+    assert CONVERTED.to_bytes().hex() == "2008120150ac0203"
 
 
 @pytest.mark.parametrize(("bits", "shift"), [(8, 0), (9, 1), (12, 4), (16, 8)])
@@ -53,10 +77,12 @@ def test_any_bytes_are_a_header_or_are_refused(data: bytes) -> None:
     assert IdfHeader.from_bytes(header.to_bytes())[0] == header
 
 
-@pytest.mark.parametrize("length", range(len(PICTURE.to_bytes())))
-def test_a_truncated_header_is_refused(length: int) -> None:
-    with pytest.raises(BitstreamError):
-        IdfHeader.from_bytes(PICTURE.to_bytes()[:length])
+@pytest.mark.parametrize("header", [PICTURE, CONVERTED], ids=["plain", "converted"])
+def test_a_truncated_header_is_refused(header: IdfHeader) -> None:
+    whole = header.to_bytes()
+    for length in range(len(whole)):
+        with pytest.raises(BitstreamError):
+            IdfHeader.from_bytes(whole[:length])
 
 
 @pytest.mark.parametrize(
@@ -75,6 +101,31 @@ def test_a_damaged_header_is_refused(place: int, value: int) -> None:
     data = bytearray(PICTURE.to_bytes())
     data[place] = value
     with pytest.raises(BitstreamError):
+        IdfHeader.from_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, 0x21),  # raw
+        (0, 0x24),  # uint16
+        (1, 9),
+        (2, 0x00),  # no conversion
+        (2, 0x10),
+        (2, 0x03),  # one that there is not
+        (2, 0x0F),
+        (2, 0x22),  # a bit without meaning
+        (2, 0x82),
+        (3, 2),  # divided
+        (7, 2),  # two planes
+        (7, 0),
+    ],
+)
+def test_a_header_of_a_converted_picture_that_no_encoder_writes_is_refused(place: int, value: int) -> None:
+    data = bytearray(CONVERTED.to_bytes())
+    assert data[place] != value
+    data[place] = value
+    with pytest.raises(BitstreamError, match="damaged"):
         IdfHeader.from_bytes(bytes(data))
 
 
@@ -102,6 +153,7 @@ def test_a_number_that_does_not_end_is_refused() -> None:
 
 
 def test_a_newer_bitstream_is_refused_and_says_what_to_do() -> None:
-    data = PICTURE.to_bytes()
-    with pytest.raises(BitstreamError, match="update haarchive"):
-        IdfHeader.from_bytes(bytes([data[0] + 0x10]) + data[1:])
+    for header in (PICTURE, CONVERTED):
+        data = header.to_bytes()
+        with pytest.raises(BitstreamError, match="update haarchive"):
+            IdfHeader.from_bytes(bytes([0x30 | data[0] & 15]) + data[1:])

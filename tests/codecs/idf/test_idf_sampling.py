@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from idf_models import FOREIGN, converted, picture
 from idf_models import made_codec as codec
-from idf_models import picture
+from numpy.typing import NDArray
 
 from haarchive.codecs import Bitstream
 from haarchive.codecs.distributions import mixture_tables
@@ -20,7 +21,7 @@ PICTURE = picture(128, 120, 3)
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_all_bytes_give_the_picture_itself(adaptive: bool) -> None:
     of = codec("pyramid", adaptive)
-    for one in (PICTURE, PICTURE[:40, :40], PICTURE[..., :1]):
+    for one in (PICTURE, PICTURE[:40, :40], PICTURE[..., :1], converted(128, 120, foreign=3), converted(40, 41)):
         (bitstream,) = of.encode([np.ascontiguousarray(one)])
         assert np.array_equal(of.preview(bitstream, bitstream.nbytes), one)
 
@@ -37,9 +38,20 @@ def test_fewer_bytes_give_a_picture_of_the_same_shape_that_the_seed_decides(kind
     assert not np.array_equal(of.preview(bitstream, 40, seed=1), of.preview(bitstream, 40, seed=2))
 
 
-def test_the_leading_bands_alone_give_the_same_preview() -> None:
+def test_foreign_pixels_come_with_the_last_byte_only() -> None:
+    of = codec("pyramid", False)
+    image = converted(128, 120, foreign=3)
+    (bitstream,) = of.encode([image])
+    for one, nbytes in ((bitstream, bitstream.nbytes - 1), (Bitstream(bitstream.bands[:-1]), bitstream.nbytes)):
+        drawn = of.preview(one, nbytes)
+        assert drawn.shape == image.shape
+        assert not (drawn == np.array(FOREIGN)).all(axis=2).any()
+
+
+@pytest.mark.parametrize("image", [PICTURE, converted(128, 120, foreign=3)], ids=["plain", "converted"])
+def test_the_leading_bands_alone_give_the_same_preview(image: NDArray[np.uint8]) -> None:
     of = codec("pyramid", True)
-    (bitstream,) = of.encode([PICTURE])
+    (bitstream,) = of.encode([image])
     assert len(bitstream.bands) > 2
     leading = Bitstream(bitstream.bands[:-1])
     assert np.array_equal(of.preview(leading, leading.nbytes), of.preview(bitstream, leading.nbytes))
