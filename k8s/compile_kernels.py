@@ -65,12 +65,12 @@ def make_sources(folder: Path) -> list[Path]:
                     predictor=compression != "none",
                 )
             (folder / f"{name}.png").write_bytes(imagecodecs.png_encode(pixels))
-    # Pixels that were JPEG are taken back to their coefficients, chroma of half the size too; of the blocks that the edges
-    # cut, two rows and columns are too few for that.
-    for sampling in ("444", "420"):
-        jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=75, subsampling=sampling)
+    # Pixels that were JPEG are taken back to their coefficients, chroma of half the size too. Of the blocks that edges
+    # cut, two rows are too few for that. At quality 95 some are missed, and another decoder may have made them.
+    for sampling, quality in (("444", 95), ("444", 75), ("420", 75)):
+        jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=quality, subsampling=sampling)
         was_jpeg = imagecodecs.jpeg_decode(jpeg)[14:, 14:]
-        tifffile.imwrite(folder / f"was-jpeg-{sampling}.tif", was_jpeg, photometric="rgb")
+        tifffile.imwrite(folder / f"was-jpeg-{sampling}-{quality}.tif", was_jpeg, photometric="rgb")
     # Of quality 100 no coefficients are found, but Y, Cb, Cr; a few pixels of other colours go as they are.
     converted = imagecodecs.jpeg_decode(imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=100)).copy()
     converted[10, 10:20] = rng.integers(60, 200, (10, 3))
