@@ -124,12 +124,12 @@ def _frame_of(
     history: History, planes: NDArray[np.int32], components: Sequence[NDArray[np.int32]]
 ) -> tuple[NDArray[np.int32], bool]:
     """What the frame is coded as, and whether that is Y, Cb, Cr: where it all is, next to what is decoded inside."""
-    inside = history.region.slices
-    if not history.converted:
+    if not history.converted or history.region.is_all_of(history.shape):
         return planes, False
+    inside = history.region.slices
     samples, missed = from_rgb(CONVERSION, planes)
     missed[inside] = False
-    if missed.any() or history.region.is_all_of(history.shape):
+    if missed.any():
         return planes, False
     samples[1:] += _CENTRE
     samples[:, *inside] = history.decode_components(components)[:, *history.seen]
