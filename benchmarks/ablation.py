@@ -12,6 +12,7 @@ the sets. ``--plot FILE.svg`` draws bytes in relation to JPEG XL effort 9 over e
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -97,6 +98,7 @@ def variants() -> list[Variant]:
         ("without the long list of taps", replace(best, rich=False)),
         ("without grids", replace(best, grids=False)),
         ("without a trial of colours", replace(best, trial=False)),
+        ("without weights of sample values", replace(best, occurrences=math.inf)),
         ("with quick fits", _with_effort(best, quick=True)),
         ("with one fit by likelihood", _with_effort(best, passes=1)),
         ("without fits by likelihood", _with_effort(best, passes=0)),
@@ -108,6 +110,7 @@ def variants() -> list[Variant]:
         ("with the long list of taps", replace(quick, rich=True)),
         ("without grids", replace(quick, grids=False)),
         ("with a trial of colours", replace(quick, trial=True)),
+        ("with weights of sample values as max", replace(quick, occurrences=best.occurrences)),
         ("with fitted scales, classes of every grid", _with_effort(quick, quick=False)),
         ("with two fits by likelihood", _with_effort(quick, passes=2)),
         ("without fits by likelihood", _with_effort(quick, passes=0)),

@@ -17,7 +17,8 @@ import numpy as np
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.phases import SCALE_PHASES
 from haarchive.codecs.haar.scales import gradient_row
-from haarchive.codecs.rans.values import MAX_SCALE, take_value
+from haarchive.codecs.haar.weighed import take_weighed
+from haarchive.codecs.rans.values import MAX_SCALE, TOP_TABLE, take_value
 
 __all__ = [
     "DISTANCE_LIMIT",
@@ -312,7 +313,7 @@ def learn(  # type: ignore[no-untyped-def]
 @kernel
 def decode_band(  # type: ignore[no-untyped-def]
     target, total, weights, dy, dx, row_class, column_class, classes, fraction, base, scale_weights,
-    row_phase, column_phase, shift, distances, limit, gradient,
+    row_phase, column_phase, shift, distances, limit, gradient, weighed,
     cdf, offset, low, size, first, state, words, pos,
 ):  # fmt: skip
     """Decode a band of one plane, sample by sample.
@@ -343,6 +344,7 @@ def decode_band(  # type: ignore[no-untyped-def]
         Locations are clamped to this magnitude, in 1/16.
     gradient : ndarray
         Of the `ScaleTables`.
+    weighed : Weighed
     cdf, offset, low, size, first : ndarray
         Of the `LogisticTables`.
     state, words, pos
@@ -378,7 +380,12 @@ def decode_band(  # type: ignore[no-untyped-def]
             near, level = cell(nearby, octaves, shift)
             p, q = row_phase[i], column_phase[j]
             scale = scale_of(octaves, by_level[near, level] + by_phase[p, q])
-            value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)
+            if weighed.rising.size and scale <= TOP_TABLE:
+                value, state, pos = take_weighed(
+                    place, scale, i, j, weighed, cdf, offset, low, size, state, words, pos
+                )  # fmt: skip
+            else:
+                value, state, pos = take_value(place, scale, cdf, offset, low, size, first, state, words, pos)
             target[y, x] = value
             distance = min(abs((value << 4) - place), DISTANCE_LIMIT)
             distances[y, x] = distance

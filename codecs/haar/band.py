@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.haar.adapt import MARGIN, NEAR_FLOOR, add_known, log_features, pad, with_centres
 from haarchive.codecs.haar.layout import Layout, long_layout, short_layout, unfitted_layout
+from haarchive.codecs.haar.occurrences import Occurrences
 from haarchive.codecs.haar.phases import NO_GRID, SCALE_PHASES, Grid
 from haarchive.codecs.haar.taps import BandSpec
+from haarchive.codecs.haar.weighed import Weighed, weighed
 
 __all__ = ["Band", "Classes"]
 
@@ -74,6 +76,8 @@ class Band:
         Of rows and of columns.
     networks : tuple of ndarray, shape (P, H, W), int32, optional
         Locations (1/16, amplitude shift applied) and log-scales (1/64 octave, not applied).
+    occurrences : Occurrences, optional
+        How often the values of samples occur, where details give these.
     """
 
     def __init__(
@@ -89,9 +93,10 @@ class Band:
         rich: bool,
         grids: tuple[Grid, Grid] = (NO_GRID, NO_GRID),
         networks: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None,
+        occurrences: Occurrences | None = None,
     ) -> None:
         self.spec, self.level, self.shape, self.grids = spec, level, shape, grids
-        self.shift, self.limit, self.networks = shift, limit, networks
+        self.shift, self.limit, self.networks, self.occurrences = shift, limit, networks, occurrences
         self.rich = rich and shape[1] * shape[2] >= _RICH
         self._before = len(before)
         self._least = _FITTED if rich else _FITTED_SHORT
@@ -143,6 +148,14 @@ class Band:
         """All taps that a plane's predictor may use, the causal ones last."""
         layout = unfitted_layout if not self.fitted else long_layout if self.rich else short_layout
         return layout(self.spec, plane, self.shape[0])
+
+    def weighed(self, plane: int) -> Weighed | None:
+        """Weights of the samples that a plane's details give; None where there are none."""
+        if self.occurrences is None or plane not in self.occurrences.weights:
+            return None
+        low = self.planes[: self.shape[0], MARGIN:-MARGIN, MARGIN:-MARGIN]
+        first, second = low[plane] + self.occurrences.references(low, self.values, plane)
+        return weighed(self.occurrences.weights[plane], first, second)
 
     def classes(self, by_row: bool, by_column: bool) -> Classes:
         """Which weights each sample has."""

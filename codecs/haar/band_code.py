@@ -13,6 +13,7 @@ from haarchive.codecs.haar.band import Band
 from haarchive.codecs.haar.band_model import BandModel, read_model, write_model
 from haarchive.codecs.haar.foresight import causal_logs, code_ahead, measure
 from haarchive.codecs.haar.scales import scale_tables
+from haarchive.codecs.haar.weighed import UNWEIGHED, Weighed
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["Foresight", "code_plane", "decode_plane", "foresee"]
@@ -70,11 +71,25 @@ def code_plane(band: Band, plane: int, model: BandModel, ahead: Foresight, opera
     weigh_features(ahead.causal, model.scale[-2:].astype(np.int64), _NOTHING, 0, base)
     band.distances[plane] = ahead.distances
     tables = logistic_tables()
-    start, freq, n = operations.reserve(band.size)
-    operations.n = code_ahead(
-        band.planes[band.target(plane)], ahead.places, ahead.distances, ahead.causal[0], base, *band.phases,
-        band.shift, scale_tables().gradient, tables.cdf, tables.offset, tables.low, tables.size, start, freq, n,
-    )  # fmt: skip
+
+    def code(weighed: Weighed) -> float:
+        """Append the samples; returns the bits that weights save."""
+        start, freq, n = operations.reserve(band.size)
+        operations.n, saved = code_ahead(
+            band.planes[band.target(plane)], ahead.places, ahead.distances, ahead.causal[0], base, *band.phases,
+            band.shift, scale_tables().gradient, weighed,
+            tables.cdf, tables.offset, tables.low, tables.size, start, freq, n,
+        )  # fmt: skip
+        return float(saved)
+
+    weighed, begin = band.weighed(plane), operations.n
+    if weighed is not None:
+        operations.add_bits(1, 1)
+        if code(weighed) > 0:
+            return
+        operations.n = begin
+        operations.add_bits(0, 1)
+    code(UNWEIGHED)
 
 
 def decode_plane(band: Band, plane: int, reader: WordReader) -> None:
@@ -89,6 +104,9 @@ def decode_plane(band: Band, plane: int, reader: WordReader) -> None:
     total = band.known(np.ascontiguousarray(weights[:, known]), taps.only(known), classes).astype(np.int64) << 4
     if band.networks is not None:
         total += model.network * band.networks[0][plane].astype(np.int64)
+    weighed = band.weighed(plane)
+    if weighed is None or not reader.bits(1):
+        weighed = UNWEIGHED
     tables = logistic_tables()
     reader.resume(
         0,
@@ -96,7 +114,7 @@ def decode_plane(band: Band, plane: int, reader: WordReader) -> None:
             band.planes[band.target(plane)], total, np.ascontiguousarray(weights[:, taps.causal :]),
             taps.dy[taps.causal :], taps.dx[taps.causal :], classes.rows, classes.columns, classes.across,
             band.fraction, _log_scales(band, plane, model), model.scale[-2:].astype(np.int64), *band.phases,
-            band.shift, band.distances[plane], band.limit, scale_tables().gradient,
+            band.shift, band.distances[plane], band.limit, scale_tables().gradient, weighed,
             tables.cdf, tables.offset, tables.low, tables.size, tables.first, reader.state, reader.words, reader.pos,
         )
     )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TRANSFORMS", "forward", "inverse", "roughness"]
+__all__ = ["ORDERS", "TRANSFORMS", "forward", "inverse", "roughness"]
 
 TRANSFORMS = ("none", "ycocg-r", "rgb", "grb", "brg")
 """Transform names by their number in the bitstream; conversions to YCbCr (see `ycbcr`) have the numbers after these.
@@ -19,7 +19,8 @@ source planes in ``(p, q - p, r - floor((p + q) / 2))``, as in JPEG XL's reversi
 18181-1, annex H.6.3).
 """
 
-_ORDER = {"rgb": (0, 1, 2), "grb": (1, 0, 2), "brg": (2, 0, 1)}
+ORDERS = {"rgb": (0, 1, 2), "grb": (1, 0, 2), "brg": (2, 0, 1)}
+"""Which source plane each plane of a transform tells, given those before it."""
 
 
 def forward(name: str, x: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -46,7 +47,7 @@ def forward(name: str, x: NDArray[np.int32]) -> NDArray[np.int32]:
         cg = green - t
         y[0], y[1], y[2] = t + (cg >> 1), cg, co
         return y
-    p, q, r = (x[i] for i in _ORDER[name])
+    p, q, r = (x[i] for i in ORDERS[name])
     y[0], y[1], y[2] = p, q - p, r - ((p + q) >> 1)
     return y
 
@@ -63,7 +64,7 @@ def inverse(name: str, y: NDArray[np.int32]) -> NDArray[np.int32]:
         x[2] = t - (co >> 1)
         x[0] = x[2] + co
         return x
-    i, j, k = _ORDER[name]
+    i, j, k = ORDERS[name]
     x[i] = y[0]
     x[j] = y[1] + y[0]
     x[k] = y[2] + ((x[i] + x[j]) >> 1)

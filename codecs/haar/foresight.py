@@ -12,6 +12,7 @@ import numpy as np
 from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.haar.adapt import DISTANCE_LIMIT, LEVELS, LOG_LIMIT, MARGIN, NEARS, cell, learn, scale_of
 from haarchive.codecs.haar.phases import SCALE_PHASES
+from haarchive.codecs.haar.weighed import add_weighed
 from haarchive.codecs.rans.values import TOP_TABLE, add_value
 
 __all__ = ["causal_logs", "code_ahead", "measure"]
@@ -89,7 +90,7 @@ def causal_logs(distances, floor, features):  # type: ignore[no-untyped-def]
 @kernel
 def code_ahead(  # type: ignore[no-untyped-def]
     target, places, distances, near_logs, base, row_phase, column_phase, shift, gradient,
-    cdf, offset, low, size, start, freq, n,
+    weighed, cdf, offset, low, size, start, freq, n,
 ):  # fmt: skip
     """Append the operations that code a plane of a band.
 
@@ -104,7 +105,7 @@ def code_ahead(  # type: ignore[no-untyped-def]
         The first of `causal_logs`.
     base : (H, W) int32
         The log-scale without corrections, in 2**-14 octave.
-    row_phase, column_phase, shift, gradient, cdf, offset, low, size
+    row_phase, column_phase, shift, gradient, weighed, cdf, offset, low, size
         As for `adapt.decode_band`.
     start, freq : (>= n + H * W * MAX_VALUE_OPS,) uint16
         The list of operations, n of it filled.
@@ -112,8 +113,10 @@ def code_ahead(  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    int
-        The new n.
+    n : int
+        The new one.
+    saved : float
+        Bits that weights save.
     """
     height, width = places.shape
     by_level = np.zeros((NEARS, LEVELS), np.int32)
@@ -121,6 +124,7 @@ def code_ahead(  # type: ignore[no-untyped-def]
     seen_level = np.zeros((NEARS, LEVELS), np.uint8)
     seen_phase = np.zeros((SCALE_PHASES, SCALE_PHASES), np.uint8)
     scales = np.empty(width, np.int32)
+    saved = 0.0
     for i in range(height):
         p = row_phase[i]
         for j in range(width):
@@ -134,6 +138,11 @@ def code_ahead(  # type: ignore[no-untyped-def]
         for j in range(width):
             scale, place = np.int64(scales[j]), np.int64(places[i, j])
             value = np.int64(target[i + MARGIN, j + MARGIN])
+            if weighed.rising.size and scale <= TOP_TABLE:
+                coded = n
+                n, plain = add_weighed(value, place, scale, i, j, weighed, cdf, offset, low, size, start, freq, n)
+                saved += np.log2(np.float64(freq[coded]) / plain)
+                continue
             # `add_value` for what a table holds, without a call that would take twice as long as all else.
             if scale <= TOP_TABLE:
                 table = (scale << 4) | (place & 15)
@@ -146,4 +155,4 @@ def code_ahead(  # type: ignore[no-untyped-def]
                     n += 1
                     continue
             n = add_value(value, place, scale, cdf, offset, low, size, start, freq, n)
-    return n
+    return n, saved

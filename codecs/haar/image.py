@@ -30,10 +30,14 @@ from haarchive.codecs.haar.band_code import code_plane, decode_plane
 from haarchive.codecs.haar.band_fit import Effort, fit_band, log_residuals
 from haarchive.codecs.haar.image_header import DTYPES, MAX_SIDE, ImageHeader, most_levels
 from haarchive.codecs.haar.lifting import merge, split
+from haarchive.codecs.haar.occurrences import Occurrences, RareValues, find_rare_values
 from haarchive.codecs.haar.outliers import read_outliers, write_outliers
+from haarchive.codecs.haar.packing import find_maps, pack
 from haarchive.codecs.haar.phases import NO_GRID, Grid, find_grid
+from haarchive.codecs.haar.picture_planes import SideInformation, centred, uncentred
 from haarchive.codecs.haar.plans import PLANS, Plan
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
+from haarchive.codecs.haar.remap import SampleMap
 from haarchive.codecs.haar.shipped import load_model
 from haarchive.codecs.haar.taps import COARSEST, IMAGE_BANDS, BandSpec
 from haarchive.codecs.intnet.torch_backend import TorchNetwork
@@ -124,31 +128,42 @@ class HaarCodec(Codec):
         divisor = common_divisor(planes)
         if divisor > 1:
             planes //= divisor
-        bits = max(8, int(planes.max(initial=0)).bit_length())
-        plan = self._plan
-        header = ImageHeader(chunk.dtype, "none", most_levels(shape), bits, shape, divisor, plan.networks, plan.rich)
-        outliers = OperationList()
+        plan, side = self._plan, SideInformation()
         found = ycbcr.find(planes[:3]) if chunk.dtype == np.uint8 and divisor == 1 and shape[2] >= 3 else None
+        if not found and planes.size and (maps := find_maps(planes)):
+            planes, side = pack(planes, maps), replace(side, maps=maps)
+        bits = max(8, int(planes.max(initial=0)).bit_length())
+        header = ImageHeader(
+            chunk.dtype, "none", most_levels(shape), bits, shape, divisor, plan.networks, plan.rich,
+            packed=bool(side.maps),
+        )  # fmt: skip
+        colours = found.ycc if found else planes[:3]
+        rare = RareValues({}, {})
+        if bits == 8 and header.levels:
+            of_samples = {0: found.ycc[0]} if found else dict(enumerate(planes[:3]))
+            rare = find_rare_values(of_samples | dict(enumerate(planes[3:], 3)))
         if found:
             if found.missed.any():
-                write_outliers(found.missed, planes[:3], outliers)
-            header = replace(header, transform=found.name, outliers=outliers.n > 0)
-            centred = _centred(planes, found.ycc, bits)
-        else:
-            if shape[2] >= 3 and planes.size:
-                header = replace(header, transform=self._choose_transform(planes, bits))
-            centred = _centred(planes, colour.forward(header.transform, planes[:3]), bits)
+                write_outliers(found.missed, planes[:3], side.outliers)
+            header = replace(header, transform=found.name, outliers=side.outliers.n > 0)
+        elif shape[2] >= 3 and planes.size:
+            header = replace(header, transform=self._choose_transform(planes, bits, rare))
+            colours = colour.forward(header.transform, colours)
+        shifted = centred(planes, colours, bits)
         if plan.grids and header.levels:
-            header = replace(header, grids=_find_grids(centred, header))
-        coded = self._encode_planes(header, centred, outliers, plan.effort)
+            header = replace(header, grids=_find_grids(shifted, header))
+        if rare.gain(header.transform, shape[2]) > plan.occurrences * planes.size:
+            header = replace(header, weighed=True)
+            side = replace(side, occurrences=rare.occurrences(header.transform, 1 << (bits - 1), shape[2]))
+        coded = self._encode_planes(header, shifted, side, plan.effort)
         if plan.networks and plan.choose and shape[0] * shape[1] <= _SMALL:
             # Of few samples what the networks add to the fits may cost more than it saves.
-            plain = self._encode_planes(replace(header, networks=False), centred, outliers, plan.effort)
+            plain = self._encode_planes(replace(header, networks=False), shifted, side, plan.effort)
             coded = min(coded, plain, key=lambda bands: sum(map(len, bands)))
         return Bitstream(coded)
 
     def _encode_planes(
-        self, header: ImageHeader, planes: NDArray[np.int32], outliers: OperationList, effort: Effort
+        self, header: ImageHeader, planes: NDArray[np.int32], side: SideInformation, effort: Effort
     ) -> tuple[bytes, ...]:
         if not planes.size:
             return (header.to_bytes(),)
@@ -159,6 +174,8 @@ class HaarCodec(Codec):
             coarse, v = split(low, 1)
             pyramid.append((shape, coarse, v, high))
         operations = OperationList(coarse.size)
+        for one in side.maps:
+            one.write(operations)
         self._coarsest(header, coarse.shape, _coding([coarse], operations, effort))
         bands = []
         for level, (shape, coarse, v, high) in reversed(list(enumerate(pyramid, 1))):
@@ -166,8 +183,11 @@ class HaarCodec(Codec):
             operations = OperationList(v.size + high.size)
             if v.any() or high.any() or (level == 1 and header.outliers):
                 details = [v, high[:, 0::2], high[:, 1::2]]
-                self._level(header, level, coarse, shape, _coding(details, operations, effort))
-        operations.extend(outliers)
+                of_samples = side.occurrences if level == 1 else None
+                if of_samples:
+                    of_samples.write(len(planes), operations)
+                self._level(header, level, coarse, shape, _coding(details, operations, effort), of_samples)
+        operations.extend(side.outliers)
         bands.append(operations.to_bytes())
         return (header.to_bytes() + bands[0], *bands[1:])
 
@@ -185,6 +205,7 @@ class HaarCodec(Codec):
         if len(bitstream.bands) < header.levels + 1 - max(reduce, header.dropped):
             raise BitstreamError(f"{len(bitstream.bands)} bands are too few for a chunk of {header.levels} levels")
         reader = WordReader(bitstream.bands[0][ImageHeader.SIZE :])
+        maps = [SampleMap.read(reader) for _ in range(n_planes)] if header.packed else []
         x = self._coarsest(header, shapes[-1], _decoding(reader))
         for level in range(header.levels, reduce, -1):
             shape = shapes[level - 1]
@@ -197,9 +218,12 @@ class HaarCodec(Codec):
             elif (data := bitstream.bands[header.levels + 1 - level]) or (level == 1 and header.outliers):
                 reader.finish()
                 reader = WordReader(data)
-                v, high[:, 0::2], high[:, 1::2] = self._level(header, level, x, shape, _decoding(reader))
+                of_samples = None
+                if header.weighed and level == 1:
+                    of_samples = Occurrences.read(header.transform, 1 << (header.bits - 1), n_planes, reader)
+                v, high[:, 0::2], high[:, 1::2] = self._level(header, level, x, shape, _decoding(reader), of_samples)
             x = merge(merge(x, v, 1), high, 2)
-        chunk = _uncentred(x, header, reduce)
+        chunk = uncentred(x, header, reduce, maps)
         if header.outliers and reduce == 0:
             read_outliers(reader, chunk)
         reader.finish()
@@ -220,6 +244,7 @@ class HaarCodec(Codec):
         coarse: NDArray[np.int32],
         shape: tuple[int, ...],
         direction: _Direction,
+        occurrences: Occurrences | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
         """Code or decode the three detail bands of one level, whose input had `shape`."""
         planes, height, width = shape
@@ -228,8 +253,9 @@ class HaarCodec(Codec):
         v = self._band(header, v_spec, level, [coarse], [], (planes, down, coarse.shape[2]), direction)
         low = merge(coarse, v.values, 1)
         even, odd = low[:, 0::2], low[:, 1::2]
-        he = self._band(header, he_spec, level, [even, odd], [v], (planes, coarse.shape[1], across), direction)
-        ho = self._band(header, ho_spec, level, [odd, even], [he, v], (planes, down, across), direction)
+        wide, narrow = (planes, coarse.shape[1], across), (planes, down, across)
+        he = self._band(header, he_spec, level, [even, odd], [v], wide, direction, occurrences)
+        ho = self._band(header, ho_spec, level, [odd, even], [he, v], narrow, direction, occurrences)
         return v.values, he.values, ho.values
 
     def _band(
@@ -241,11 +267,13 @@ class HaarCodec(Codec):
         before: list[Band],
         shape: tuple[int, int, int],
         direction: _Direction,
+        occurrences: Occurrences | None = None,
     ) -> Band:
         """Code or decode one band of all planes."""
         band = Band(
             spec, level, shape, lows, before, shift=header.shift, limit=header.limit, rich=header.rich,
             grids=header.grids, networks=self._predict(header, spec, lows, before, shape) if header.networks else None,
+            occurrences=occurrences,
         )  # fmt: skip
         for plane in range(shape[0]):
             direction(band, plane)
@@ -270,22 +298,32 @@ class HaarCodec(Codec):
             location[group], prior[group] = np.split(out[:, : shape[1], : shape[2]], 2)
         return location << header.shift, np.clip(prior, -_PRIOR_LIMIT, _PRIOR_LIMIT)
 
-    def _choose_transform(self, planes: NDArray[np.int32], bits: int) -> str:
+    def _choose_transform(self, planes: NDArray[np.int32], bits: int, rare: RareValues) -> str:
         """The colour transform that codes the middle of a picture in the fewest bytes."""
         middle = tuple(
             slice(max(0, (n - _TRIAL_SIDE) // 2), max(0, (n - _TRIAL_SIDE) // 2) + _TRIAL_SIDE)
             for n in planes.shape[1:]
         )
         trial = np.ascontiguousarray(planes[(slice(0, 3), *middle)])
+
+        def saved(name: str) -> float:
+            """Bits a pixel by weights of values, which a trial is without."""
+            gain = rare.gain(name, len(planes))
+            return gain / planes[0].size if gain > self._plan.occurrences * planes.size else 0.0
+
         if not self._plan.trial:
-            return min(colour.TRANSFORMS[1:], key=lambda name: colour.roughness(colour.forward(name, trial)))
+            return min(
+                colour.TRANSFORMS[1:],
+                key=lambda name: colour.roughness(colour.forward(name, trial)) - saved(name),
+            )
         shape = (trial.shape[1], trial.shape[2], 3)
         dtype = DTYPES[bits > 8]
 
-        def cost(name: str) -> int:
+        def cost(name: str) -> float:
             header = ImageHeader(dtype, name, most_levels(shape), bits, shape, rich=True)
-            centred = _centred(trial, colour.forward(name, trial), bits)
-            return sum(len(band) for band in self._encode_planes(header, centred, OperationList(), _TRIAL))
+            shifted = centred(trial, colour.forward(name, trial), bits)
+            coded = self._encode_planes(header, shifted, SideInformation(), _TRIAL)
+            return float(8 * sum(map(len, coded)) - saved(name) * trial[0].size)
 
         return min(colour.TRANSFORMS[1:], key=cost)
 
@@ -335,29 +373,3 @@ def _onto(x: NDArray[np.int32], grid: tuple[int, int], mode: str) -> NDArray[np.
         return x
     padding = ((0, 0), (0, rows), (0, columns))
     return np.pad(x, padding, mode="edge") if mode == "edge" else np.pad(x, padding)
-
-
-def _centred(planes: NDArray[np.int32], colours: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
-    """Planes, the first of which are replaced by transformed colours, each group's first centred on zero."""
-    x = planes.copy()
-    x[: len(colours)] = colours
-    for group in plane_groups(len(x)):
-        x[group.start] -= 1 << (bits - 1)
-    return x
-
-
-def _uncentred(x: NDArray[np.int32], header: ImageHeader, reduce: int) -> Samples:
-    """Undo `_centred`; averages of a reduced picture may leave the range by rounding and are clipped."""
-    x = x.copy()
-    for group in plane_groups(len(x)):
-        x[group.start] += 1 << (header.bits - 1)
-    if header.transform in ycbcr.CONVERSIONS:
-        # Lifting rounds down, by 1/4 a step on average: red and blue, where luma and chroma add up, show it.
-        x[:3] = ycbcr.to_rgb(header.transform, x[:3] + (reduce >> 1))
-    elif header.transform != "none":
-        x[:3] = colour.inverse(header.transform, x[:3])
-    top = np.iinfo(header.dtype).max // header.divisor
-    exact = reduce == header.dropped == 0
-    if exact and x.size and (x.min() < 0 or x.max() > top):
-        raise BitstreamError("decoded samples leave their range: the bitstream is damaged")
-    return np.ascontiguousarray(np.moveaxis(x.clip(0, top) * header.divisor, 0, 2).astype(header.dtype))

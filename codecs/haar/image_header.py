@@ -24,12 +24,14 @@ MAX_SIDE = 1 << 16
 """The most rows, and the most columns."""
 
 _HEADER = struct.Struct("<BBBBBBHHIIIIBB")
-_VERSION = 2
+_VERSION, _NEWER = 2, 3
+"""The newer version is that of pictures that are packed or weighed."""
 _MAX_LEVELS = 5
 _SMALLEST_SPLIT = 16
 _MAX_CLASSES = 8
-_NETWORKS, _RICH, _OUTLIERS, _UNUSED, _DROPPED_SHIFT = 1, 2, 4, 8, 4
-"""Flags; the upper four bits are the number of levels that were dropped."""
+_NETWORKS, _RICH, _OUTLIERS, _WEIGHED, _PACKED = 1, 2, 4, 8, 128
+_DROPPED_SHIFT, _DROPPED_MASK = 4, 7
+"""Flags, and where the number of levels that were dropped is."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class ImageHeader:
         Levels of finest details that were left out; where there are any the picture is lossy.
     outliers : bool
         Whether pixels that the colour transform does not reproduce are behind the finest details.
+    weighed : bool
+        Whether weights of sample values are ahead of the finest details; from version 3 on.
+    packed : bool
+        Whether samples are numbers of the values in use, and maps of these ahead of the coarsest band; likewise.
     """
 
     SIZE: ClassVar[int] = _HEADER.size
@@ -74,6 +80,8 @@ class ImageHeader:
     grids: tuple[Grid, Grid] = (NO_GRID, NO_GRID)
     dropped: int = 0
     outliers: bool = False
+    weighed: bool = False
+    packed: bool = False
 
     @property
     def shift(self) -> int:
@@ -90,10 +98,11 @@ class ImageHeader:
         height, width, planes = self.shape
         dtype, transform = DTYPES.index(self.dtype), TRANSFORMS.index(self.transform)
         flags = _NETWORKS * self.networks + _RICH * self.rich + _OUTLIERS * self.outliers
-        flags += self.dropped << _DROPPED_SHIFT
+        flags += _WEIGHED * self.weighed + _PACKED * self.packed + (self.dropped << _DROPPED_SHIFT)
+        version = _NEWER if self.weighed or self.packed else _VERSION
         rows, columns = self.grids
         return _HEADER.pack(
-            _VERSION, dtype, transform, self.levels, self.bits, flags, self.divisor, planes, height, width,
+            version, dtype, transform, self.levels, self.bits, flags, self.divisor, planes, height, width,
             rows.frequency, columns.frequency, rows.classes, columns.classes,
         )  # fmt: skip
 
@@ -112,18 +121,23 @@ class ImageHeader:
             header = cls(
                 DTYPES[dtype], TRANSFORMS[transform], levels, bits, (height, width, planes), divisor,
                 bool(flags & _NETWORKS), bool(flags & _RICH),
-                (Grid(by_row, row_classes), Grid(by_column, column_classes)), flags >> _DROPPED_SHIFT,
-                bool(flags & _OUTLIERS),
+                (Grid(by_row, row_classes), Grid(by_column, column_classes)),
+                flags >> _DROPPED_SHIFT & _DROPPED_MASK, bool(flags & _OUTLIERS), bool(flags & _WEIGHED),
+                bool(flags & _PACKED),
             )  # fmt: skip
         except (struct.error, IndexError) as error:
             raise BitstreamError(f"the header of a haar bitstream is damaged: {error}") from None
-        if version != _VERSION:
-            raise BitstreamError(f"haar bitstream version {version} is not {_VERSION}: update haarchive")
+        if version not in (_VERSION, _NEWER):
+            raise BitstreamError(
+                f"haar bitstream version {version} is none of {_VERSION} and {_NEWER}: update haarchive"
+            )
         sane = max(height, width) <= MAX_SIDE and 1 <= bits <= 8 * header.dtype.itemsize and divisor >= 1
         converted = header.transform in ycbcr.CONVERSIONS
         sane = (
             sane
-            and flags & _UNUSED == 0
+            and (header.weighed or header.packed) == (version == _NEWER)
+            and not (header.packed and converted)
+            and (not header.weighed or (bits == 8 and levels > 0 and not header.dropped))
             and header.dropped <= levels
             and (not converted or (header.dtype == np.uint8 and bits == 8 and divisor == 1))
             and (not header.outliers or (converted and not header.dropped))

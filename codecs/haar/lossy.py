@@ -38,8 +38,10 @@ def drop_bands(bitstream: Bitstream, levels: int) -> Bitstream:
         raise ValueError(f"{levels} bands cannot be dropped: give how many levels of details to leave out, 0 or more")
     header = ImageHeader.from_bytes(bitstream.bands[0] if bitstream.bands else b"")
     dropped = max(header.dropped, min(levels, header.levels))
-    # Outliers are behind the finest details, and go with them.
-    kept = replace(header, dropped=dropped, outliers=header.outliers and not dropped)
+    # Outliers and weights of values are with the finest details, and go with them.
+    kept = replace(
+        header, dropped=dropped, outliers=header.outliers and not dropped, weighed=header.weighed and not dropped
+    )
     first = kept.to_bytes() + bitstream.bands[0][ImageHeader.SIZE :]
     return Bitstream((first, *bitstream.bands[1 : header.levels + 1 - dropped]))
 

@@ -28,6 +28,8 @@ class Plan:
         Whether periodic grids are looked for.
     trial : bool
         Whether colour transforms are tried on the middle of a picture, or only estimated.
+    occurrences : float
+        Bits a sample that weights of sample values must save, about, to be used. They cost a tenth of the speed.
     choose : bool
         Whether small pictures are coded without networks, too, and the shorter is taken.
     """
@@ -37,13 +39,14 @@ class Plan:
     rich: bool
     grids: bool
     trial: bool
+    occurrences: float
     choose: bool = False
 
 
 PLANS: Mapping[Preset, Plan] = MappingProxyType(
     {
-        "fast": Plan(Effort(8192, 1, quick=True), networks=False, rich=False, grids=True, trial=False),
-        "balanced": Plan(Effort(16384, 2), networks=False, rich=True, grids=True, trial=True),
-        "max": Plan(Effort(65536, 2), networks=True, rich=True, grids=True, trial=True, choose=True),
+        "fast": Plan(Effort(8192, 1, quick=True), networks=False, rich=False, grids=True, trial=False, occurrences=0.1),
+        "balanced": Plan(Effort(16384, 2), networks=False, rich=True, grids=True, trial=True, occurrences=0.01),
+        "max": Plan(Effort(65536, 2), networks=True, rich=True, grids=True, trial=True, occurrences=0.01, choose=True),
     }
 )

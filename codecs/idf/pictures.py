@@ -20,7 +20,7 @@ from haarchive.codecs.idf.planes import Prepared
 from haarchive.codecs.planes import common_divisor
 from haarchive.codecs.rans.stream import OperationList
 
-__all__ = ["halved", "prepare", "restore", "uncoded"]
+__all__ = ["halved", "of_ycbcr", "prepare", "restore", "uncoded"]
 
 _MIDDLE = 1 << 7
 
@@ -66,6 +66,25 @@ def prepare(
         if pays:
             prepared[n] = converted
     return prepared
+
+
+def of_ycbcr(ycc: NDArray[np.int32]) -> NDArray[np.int32]:
+    """What flows are given of Y, Cb, Cr: luma centred, then the negative of red's and of blue's difference from it.
+
+    Flows know differences of green and of red from luma-like planes; tissue has little green, so that these are the
+    negative ones.
+
+    Parameters
+    ----------
+    ycc : ndarray, shape (3, H, W), int32
+        Cb and Cr centred on 0.
+
+    Returns
+    -------
+    ndarray of the same shape, int32
+    """
+    luma, cb, cr = ycc
+    return np.stack([luma - _MIDDLE, -cr, -cb])
 
 
 def restore(header: IdfHeader, planes: NDArray[np.int32], reduce: int = 0, *, exact: bool = True) -> Samples:
@@ -141,8 +160,7 @@ def _converted(plain: Prepared) -> Prepared | None:
     outliers = OperationList()
     if found.missed.any():
         write_outliers(found.missed, rgb, outliers)
-    luma, cb, cr = found.ycc
-    planes = np.concatenate([np.stack([luma - _MIDDLE, -cr, -cb]), plain.planes[COLOURS:]])
+    planes = np.concatenate([of_ycbcr(found.ycc), plain.planes[COLOURS:]])
     return Prepared(replace(header, conversion=found.name, outliers=outliers.n > 0), planes, outliers)
 
 

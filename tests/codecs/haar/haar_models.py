@@ -70,6 +70,18 @@ def converted(height: int, width: int, channels: int = 3, name: str = "ycbcr") -
     return image.clip(0, 255).astype(np.uint8)
 
 
+def stretched(image: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """More contrast: one of five values never occurs."""
+    return ((image.astype(np.int64) - 128) * 5 // 4 + 128).clip(0, 255).astype(np.uint8)
+
+
+def combed(image: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """More contrast, and a little of what else happens to a picture: one of five values is rare."""
+    result = stretched(image)
+    result.reshape(-1)[::23] ^= 1
+    return result
+
+
 def with_foreign(image: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     """A picture with so many pixels, the first one among them, of a colour that no conversion gives."""
     changed = image.copy()

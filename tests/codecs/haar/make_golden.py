@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from haar_models import converted, picture, recording, tiny_codec, tiny_model, with_foreign
+from haar_models import combed, converted, picture, recording, stretched, tiny_codec, tiny_model, with_foreign
 from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream
@@ -47,6 +47,10 @@ PICTURES = {
     "blocks": blocks(132, 140),
     "converted": with_foreign(converted(70, 83), 5),
     "coarse": converted(48, 50, 4, "ycbcr-coarse"),
+    "combed": combed(picture(100, 107)),
+    "combed, grey": combed(picture(120, 131, 1)),
+    "packed": stretched(picture(70, 83)),
+    "packed, 16 bits": picture(128, 130, 2).astype(np.uint16) ** 2,
 }
 
 SOUNDS = {

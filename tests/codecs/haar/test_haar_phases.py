@@ -92,7 +92,9 @@ def smooth(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 
 def found(image: NDArray[np.integer]) -> tuple[Grid, Grid]:
     """The grids that the codec writes into the header."""
-    codec = HaarCodec.load(plan=Plan(Effort(256, 0), networks=False, rich=False, grids=True, trial=False))
+    codec = HaarCodec.load(
+        plan=Plan(Effort(256, 0), networks=False, rich=False, grids=True, trial=False, occurrences=9)
+    )
     return ImageHeader.from_bytes(codec.encode([image])[0].bands[0]).grids
 
 
