@@ -17,7 +17,12 @@ __all__ = ["train_command"]
 
 def train_command(
     config: Annotated[
-        str, typer.Argument(help="A YAML file, or a shipped preset: haar-image, haar-audio.", metavar="CONFIG")
+        str,
+        typer.Argument(
+            help="A YAML file, or a shipped preset: haar-image, haar-audio, idf-histology, idf-small, idf-audio, "
+            "idf-paper, idf-cifar10.",
+            metavar="CONFIG",
+        ),
     ],
     data: Annotated[Path, typer.Option("--data", help="The folder that the configuration's folders are relative to.")],
     out: Annotated[

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from haarchive.codecs.errors import ConfigError
 from haarchive.codecs.idf.architecture import Architecture, NetworkShape
+from haarchive.codecs.idf.header import COLOURS
 from haarchive.configs import resolve_config
 
 __all__ = ["FlowConfig", "IdfFlowConfig", "NetworkConfig", "TrainConfig", "load_train_config"]
@@ -108,6 +109,9 @@ class TrainConfig(BaseModel):
     degrade : float
         Of 'idf': how many of the examples go through JPEG or JPEG 2000 with loss first, so that the model knows their
         traces.
+    ycbcr : float
+        Of 'idf' with the colour transform 'ycocg-r': how many of the examples in colour are given as Y, Cb, Cr, half of
+        these with subsampled chroma, as the codec codes what decoders and cameras made of such.
     learning_rate : float
         Adam's, with a short warm-up and a cosine to zero.
     validate_every : int
@@ -129,6 +133,7 @@ class TrainConfig(BaseModel):
     batch: int = Field(default=6, ge=1)
     steps: int = Field(ge=1)
     degrade: float = Field(default=0.0, ge=0, le=1)
+    ycbcr: float = Field(default=0.0, ge=0, le=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     validate_every: int = Field(default=500, ge=1)
     seed: int = 0
@@ -139,6 +144,13 @@ class TrainConfig(BaseModel):
         kind = IdfFlowConfig if self.codec.startswith("idf") else FlowConfig
         if not all(isinstance(flow, kind) for flow in self.flows):
             raise ValueError(f"flows: those of {self.codec!r} have other fields")
+        return self
+
+    @model_validator(mode="after")
+    def _ycbcr_has_a_flow(self) -> TrainConfig:
+        of_colour = [flow for flow in self.flows if isinstance(flow, IdfFlowConfig) and flow.planes == COLOURS]
+        if self.ycbcr and (self.codec != "idf" or any(flow.colour != "ycocg-r" for flow in of_colour)):
+            raise ValueError("ycbcr: is for the codec 'idf' and flows with the colour transform 'ycocg-r'")
         return self
 
     @property

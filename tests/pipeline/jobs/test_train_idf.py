@@ -123,6 +123,41 @@ def test_degraded_examples_carry_the_traces_of_a_lossy_codec(data: Path) -> None
     assert high(1.0) < 0.9 * high(0.0)  # noise goes first
 
 
+def test_examples_as_ycbcr_are_given_as_the_codec_gives_what_decoders_made(data: Path) -> None:
+    whole = CONFIG.model_copy(update={"ycbcr": 1.0, "degrade": 0.0, "crop": (48, 48), "batch": 8})
+    x, _ = load_corpus(whole, ["pictures"], data).batch(np.random.default_rng(1), 3, "ycocg-r")
+    # Both pictures, turned and mirrored in eight ways.
+    pictures = [
+        np.rot90(picture(seed=n), turn)[:, ::step].astype(np.float64)
+        for n in (0, 1)
+        for turn in range(4)
+        for step in (1, -1)
+    ]
+    subsampled = 0
+    for luma, cr, cb in -x.astype(np.float64) * np.array([-1, 1, 1])[:, None, None]:
+        luma = luma + 128
+        rgb = np.stack([luma + 1.402 * cr, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.772 * cb], 2)
+        off = min((np.abs(rgb - original) for original in pictures), key=np.mean)
+        # Rounded Y, Cb, Cr are within some 1.5 of the colours; with chroma of half the size luma still is.
+        subsampled += bool(off.max() > 2)
+        assert np.abs(off @ np.array([0.299, 0.587, 0.114])).mean() < 6
+    assert 0 < subsampled < len(x)
+
+
+def test_ycbcr_is_for_flows_that_know_differences_of_colours() -> None:
+    with pytest.raises(ValueError, match="ycocg-r"):
+        TrainConfig(**{**dict(CONFIG), "ycbcr": 0.5, "flows": (CONFIG.flows[0].model_copy(update={"colour": "none"}),)})
+    with pytest.raises(ValueError, match="ycocg-r"):
+        TrainConfig(
+            name="tiny",
+            codec="haar",
+            train=("a",),
+            flows=(FlowConfig(planes=3, channels=4, blocks=0),),
+            steps=1,
+            ycbcr=0.5,
+        )
+
+
 @pytest.mark.parametrize("name", ["idf-histology", "idf-small", "idf-paper", "idf-cifar10", "idf-audio"])
 def test_shipped_configurations_are_valid(name: str) -> None:
     config = load_train_config(name)
