@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["common_divisor", "plane_groups"]
+from haarchive.codecs.distributions.jit import kernel
+
+__all__ = ["common_divisor", "histogram", "plane_groups"]
 
 _FEW_SAMPLES = 4096
+_BYTE = 256
 
 
 def common_divisor(planes: NDArray[np.int32]) -> int:
@@ -18,6 +21,26 @@ def common_divisor(planes: NDArray[np.int32]) -> int:
     """
     divisor = int(np.gcd.reduce(planes.ravel()[:_FEW_SAMPLES]))
     return 1 if divisor == 1 else max(1, int(np.gcd.reduce(planes, axis=None)))
+
+
+def histogram(samples: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How often each value from 0 to the largest occurs, at least 256 of them.
+
+    Parameters
+    ----------
+    samples : ndarray, int32
+        None negative.
+    """
+    counts = np.zeros(max(_BYTE, int(samples.max(initial=0)) + 1), np.int64)
+    _count(samples.reshape(-1), counts)
+    return counts
+
+
+@kernel
+def _count(samples, counts):  # type: ignore[no-untyped-def]
+    """As numpy's bincount, which copies the samples into a type twice as wide first."""
+    for sample in samples:
+        counts[sample] += 1
 
 
 def plane_groups(planes: int) -> list[slice]:

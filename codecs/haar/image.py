@@ -41,7 +41,7 @@ from haarchive.codecs.haar.remap import SampleMap
 from haarchive.codecs.haar.shipped import load_model
 from haarchive.codecs.haar.taps import COARSEST, IMAGE_BANDS, BandSpec
 from haarchive.codecs.intnet.torch_backend import TorchNetwork
-from haarchive.codecs.planes import common_divisor, plane_groups
+from haarchive.codecs.planes import common_divisor, histogram, plane_groups
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["HaarCodec"]
@@ -130,8 +130,10 @@ class HaarCodec(Codec):
             planes //= divisor
         plan, side = self._plan, SideInformation()
         found = ycbcr.find(planes[:3]) if chunk.dtype == np.uint8 and divisor == 1 and shape[2] >= 3 else None
-        if not found and planes.size and (maps := find_maps(planes)):
+        counts = [histogram(plane) for plane in ((found.ycc[0], *planes[3:]) if found else planes)]
+        if not found and planes.size and (maps := find_maps(counts)):
             planes, side = pack(planes, maps), replace(side, maps=maps)
+            counts = [histogram(plane) for plane in planes]
         bits = max(8, int(planes.max(initial=0)).bit_length())
         header = ImageHeader(
             chunk.dtype, "none", most_levels(shape), bits, shape, divisor, plan.networks, plan.rich,
@@ -140,8 +142,8 @@ class HaarCodec(Codec):
         colours = found.ycc if found else planes[:3]
         rare = RareValues({}, {})
         if bits == 8 and header.levels:
-            of_samples = {0: found.ycc[0]} if found else dict(enumerate(planes[:3]))
-            rare = find_rare_values(of_samples | dict(enumerate(planes[3:], 3)))
+            told = (0, *range(3, shape[2])) if found else range(shape[2])
+            rare = find_rare_values(dict(zip(told, counts, strict=True)))
         if found:
             if found.missed.any():
                 write_outliers(found.missed, planes[:3], side.outliers)

@@ -142,22 +142,21 @@ class RareValues:
         return Occurrences(transform, middle, {plane: w for plane, w in of_plane.items() if w is not None})
 
 
-def find_rare_values(samples: Mapping[int, NDArray[np.int32]]) -> RareValues:
+def find_rare_values(counts: Mapping[int, NDArray[np.int64]]) -> RareValues:
     """Look for values that are rarer than those around them.
 
     Parameters
     ----------
-    samples : Mapping of int to ndarray, shape (H, W), int32
-        Planes by their number; in ``[0, 255]``, not empty.
+    counts : Mapping of int to ndarray, shape (256,), int64
+        By plane: the `haarchive.codecs.planes.histogram`, not all 0.
     """
-    found = {plane: _weights(values) for plane, values in samples.items()}
+    found = {plane: _weights(of_plane) for plane, of_plane in counts.items()}
     paying = [plane for plane, (_, gain) in found.items() if gain > 0]
     return RareValues({plane: found[plane][0] for plane in paying}, {plane: found[plane][1] for plane in paying})
 
 
-def _weights(samples: NDArray[np.int32]) -> tuple[NDArray[np.int64], float]:
+def _weights(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
     """Weights of values, and the bits that they save, about; none where that is little."""
-    counts = np.bincount(samples.reshape(-1), minlength=VALUES).astype(np.float64)
     # A triangle is flat for combs of all distances up to its half.
     around = np.convolve(counts, np.bartlett(2 * _AROUND + 1) / _AROUND, "same")
     # A half is added so that a value that is seldom by chance is not taken for one that never occurs.
@@ -166,7 +165,7 @@ def _weights(samples: NDArray[np.int32]) -> tuple[NDArray[np.int64], float]:
     used = np.flatnonzero(counts)
     gain = float(counts[used] @ np.log2(weights[used] / ONE))
     cost = _COST * (used[-1] - used[0] + 1)
-    pays = used.size >= _FEWEST and gain > max(_LEAST_GAIN * samples.size, 2 * cost)
+    pays = used.size >= _FEWEST and gain > max(_LEAST_GAIN * counts.sum(), 2 * cost)
     return weights, gain if pays else 0.0
 
 

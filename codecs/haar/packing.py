@@ -22,15 +22,15 @@ _DENSE = 0.9
 _COST = 6
 
 
-def find_maps(planes: NDArray[np.int32]) -> tuple[SampleMap, ...]:
+def find_maps(counts: Sequence[NDArray[np.int64]]) -> tuple[SampleMap, ...]:
     """A map for each plane, or nothing where no plane gains from one.
 
     Parameters
     ----------
-    planes : ndarray, shape (P, H, W), int32
-        In ``[0, 65535]``.
+    counts : sequence of ndarray, int64
+        The `haarchive.codecs.planes.histogram` of each plane.
     """
-    maps = tuple(_find_map(plane.reshape(-1)) for plane in planes)
+    maps = tuple(_find_map(of_plane) for of_plane in counts)
     return () if all(one.trivial for one in maps) else maps
 
 
@@ -67,18 +67,18 @@ def unpack(planes: NDArray[np.int32], maps: Sequence[SampleMap], *, exact: bool)
     return np.stack(values).clip(-1, 1 << 17).astype(np.int32)
 
 
-def _find_map(samples: NDArray[np.int32]) -> SampleMap:
-    counts = np.bincount(samples)
-    used = np.flatnonzero(counts)
+def _find_map(counts: NDArray[np.int64]) -> SampleMap:
+    used, samples = np.flatnonzero(counts), int(counts.sum())
     if used.size < 2:
         return SampleMap()
     # The ends of a histogram have gaps by chance.
-    below = counts.cumsum() / samples.size
+    below = counts.cumsum() / samples
     first, last = (int(np.searchsorted(below, (1 + side * _COMMON) / 2)) for side in (-1, 1))
     span = last - first + 1
     density = np.count_nonzero(counts[first : last + 1]) / span
+    if density >= _DENSE:
+        return SampleMap()
     cost = _COST * (2 + np.count_nonzero(np.diff(used, 2))) + used.size / 64
     # Of many samples to each possible value, or very many to each that occurs, none at others is no chance.
-    sure = samples.size >= min(_VISITS * span, _MANY_VISITS * used.size)
-    pays = density < _DENSE and samples.size * -np.log2(density) > 2 * cost
-    return SampleMap(0, used) if sure and pays else SampleMap()
+    sure = samples >= min(_VISITS * span, _MANY_VISITS * used.size)
+    return SampleMap(0, used) if sure and samples * -np.log2(density) > 2 * cost else SampleMap()
