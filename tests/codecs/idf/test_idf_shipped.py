@@ -88,6 +88,5 @@ def test_the_model_says_what_it_was_trained_on(preset: Preset) -> None:
 
 
 def test_the_larger_model_makes_smaller_bitstreams(tissue: NDArray[np.uint8]) -> None:
-    image = np.ascontiguousarray(tissue[:256, 256:])
-    sizes = [IdfCodec.load(preset=preset).encode([image])[0].nbytes for preset in PRESETS]
+    sizes = [IdfCodec.load(preset=preset).encode([tissue])[0].nbytes for preset in PRESETS]
     assert sizes == sorted(sizes, reverse=True)
