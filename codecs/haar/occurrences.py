@@ -5,8 +5,7 @@ occur. What is coded of a picture are sums and differences, in which nothing of 
 details: each of them tells two neighbouring samples, given their low sample. There each entry of the detail's table
 is weighed by how often the two samples that it stands for occur.
 
-Coding for sparse histograms otherwise packs them ("Image compression by histogram packing", Pinho, 2002), which rare
-values prevent.
+Values that never occur are better packed (`packing`), which rare ones prevent.
 """
 
 from __future__ import annotations

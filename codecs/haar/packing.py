@@ -1,8 +1,8 @@
 """Pictures whose samples never have some of the values in their range: the used values are numbered.
 
 Contrast stretched by a factor in software leaves such gaps, and pictures of 8 bits that were made ones of 16. Numbered,
-they are what they were before, in all of the pyramid. "Image compression by histogram packing" (Pinho, IEEE Signal
-Processing Letters 9(12), 2002). Where values are rare and not absent, see `occurrences`.
+they are what they were before, in all of the pyramid: histogram packing. Where values are rare and not absent, see
+`occurrences`.
 """
 
 from __future__ import annotations

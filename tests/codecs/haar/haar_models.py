@@ -8,7 +8,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from haarchive.codecs.base import Bitstream, Samples
 from haarchive.codecs.haar.image import HaarCodec
+from haarchive.codecs.haar.image_header import ImageHeader
 from haarchive.codecs.haar.networks import INPUT_LIMIT, network_layers
 from haarchive.codecs.haar.plans import PLANS
 from haarchive.codecs.haar.presets import Preset
@@ -104,3 +106,16 @@ def recording(frames: int, channels: int, seed: int = 1) -> NDArray[np.int16]:
 def tiny_codec(preset: Preset) -> HaarCodec:
     """The image codec with a tiny model, whose networks are used even where they do not pay."""
     return HaarCodec.load(tiny_model(), plan=replace(PLANS[preset], choose=False))
+
+
+def header_of(bitstream: Bitstream) -> ImageHeader:
+    return ImageHeader.from_bytes(bitstream.bands[0])
+
+
+def check(codec: HaarCodec, image: Samples) -> Bitstream:
+    """Code a picture, and hold it against what is decoded."""
+    (bitstream,) = codec.encode([image])
+    (decoded,) = codec.decode([bitstream])
+    assert np.array_equal(decoded, image)
+    assert decoded.dtype == image.dtype
+    return bitstream

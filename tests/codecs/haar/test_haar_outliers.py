@@ -5,29 +5,18 @@ from __future__ import annotations
 import imagecodecs
 import numpy as np
 import pytest
-from haar_models import converted, picture, tiny_codec, with_foreign
+from haar_models import check, converted, header_of, picture, tiny_codec, with_foreign
 from numpy.typing import NDArray
 
 from haarchive.codecs.base import Bitstream
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar import ycbcr
 from haarchive.codecs.haar.image import HaarCodec
-from haarchive.codecs.haar.image_header import _HEADER, ImageHeader
+from haarchive.codecs.haar.image_header import _HEADER
 from haarchive.codecs.haar.lossy import drop_bands
 from haarchive.codecs.haar.outliers import read_outliers, write_outliers
 from haarchive.codecs.rans.kernels import add_bits, add_gamma
 from haarchive.codecs.rans.stream import OperationList, WordReader
-
-
-def header_of(bitstream: Bitstream) -> ImageHeader:
-    return ImageHeader.from_bytes(bitstream.bands[0])
-
-
-def check(codec: HaarCodec, image: NDArray[np.uint8]) -> Bitstream:
-    """Code a picture, and hold it against what is decoded."""
-    (bitstream,) = codec.encode([image])
-    assert np.array_equal(codec.decode([bitstream])[0], image)
-    return bitstream
 
 
 @pytest.mark.parametrize("subsampling", ["444", "420"])

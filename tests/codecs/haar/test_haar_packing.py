@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from haar_models import picture, stretched, tiny_codec
+from haar_models import check, header_of, picture, stretched, tiny_codec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from haarchive.codecs.base import Bitstream, Samples
+from haarchive.codecs.base import Bitstream
 from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.image import HaarCodec
 from haarchive.codecs.haar.image_header import ImageHeader
@@ -18,18 +18,6 @@ from haarchive.codecs.haar.lossy import drop_bands
 from haarchive.codecs.haar.packing import find_maps, pack, unpack
 from haarchive.codecs.haar.remap import SampleMap
 from haarchive.codecs.planes import histogram
-
-
-def header_of(bitstream: Bitstream) -> ImageHeader:
-    return ImageHeader.from_bytes(bitstream.bands[0])
-
-
-def check(codec: HaarCodec, image: Samples) -> Bitstream:
-    (bitstream,) = codec.encode([image])
-    (decoded,) = codec.decode([bitstream])
-    assert np.array_equal(decoded, image)
-    assert decoded.dtype == image.dtype
-    return bitstream
 
 
 def test_stretched_tissue_takes_hardly_more_than_before(shipped: HaarCodec, histology: NDArray[np.uint8]) -> None:
