@@ -6,10 +6,13 @@ from haarchive.codecs.base import Codec
 from haarchive.codecs.errors import CodecError
 from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 
-__all__ = ["CODEC_NAMES", "get_codec"]
+__all__ = ["CODECS_WITH_TABLES", "CODEC_NAMES", "get_codec"]
 
-CODEC_NAMES = ("dct", "haar", "haar-audio", "idf", "idf-audio", "jpeg-xl", "jpeg-xl-pixels", "stored")
+CODEC_NAMES = ("dct", "haar", "haar-audio", "idf", "idf-audio", "jpeg", "jpeg-xl", "jpeg-xl-pixels", "stored")
 """Every codec that a manifest of format version 1 may name."""
+
+CODECS_WITH_TABLES = frozenset({"jpeg", "jpeg-xl"})
+"""Those that take the JPEG tables of a plane."""
 
 
 def get_codec(
@@ -33,7 +36,8 @@ def get_codec(
     preset : {'fast', 'balanced', 'max'}
         For the flows: how much time to take for fewer bytes when encoding. Decoding reads it from the bitstream.
     tables : bytes
-        For 'jpeg-xl': the JPEGTables of the page that the tiles belong to.
+        For 'jpeg' and 'jpeg-xl': the JPEGTables of the page that the tiles belong to. For 'jpeg' also the header of
+        the JPEG file that they are restart intervals of.
 
     Raises
     ------
@@ -63,6 +67,10 @@ def get_codec(
             from haarchive.codecs.idf.audio import IdfAudioCodec
 
             return IdfAudioCodec.load(model, device=device, preset=preset)
+        case "jpeg":
+            from haarchive.codecs.jpeg.codec import JpegCodec
+
+            return JpegCodec(tables)
         case "jpeg-xl":
             from haarchive.codecs.jpegxl import JpegXLTranscoder
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SKELETON_CHUNK", "Member", "Pieces", "Plane", "SourceLayout", "chunk_bounds"]
+__all__ = ["SKELETON_CHUNK", "Member", "Pieces", "Plane", "SourceLayout", "chunk_bounds", "chunks_of_tiles", "tiles_of"]
 
 SKELETON_CHUNK = 1 << 18
 """Bytes of skeleton coded as one chunk."""
@@ -36,24 +36,26 @@ class Plane:
     ----------
     kind : {'bytes', 'image', 'audio', 'tiles'}
         ``bytes``: opaque bytes, shape ``(n,)``. ``image``: samples ``(H, W, C)`` as they are stored, the padding
-        of edge tiles included. ``audio``: samples ``(frames, channels)``. ``tiles``: n opaque byte strings,
-        shape ``(n,)``; each is one chunk (a JPEG or JPEG 2000 tile as it stands in the file).
+        of edge tiles included. ``audio``: samples ``(frames, channels)``. ``tiles``: opaque byte strings (JPEG or
+        JPEG 2000 tiles as they stand in the file), shape ``(n,)`` or, as they lie in a picture, ``(rows, columns)``.
+        Their segments are numbered in C order, and a chunk is the bytes of its tiles one behind the other. Tiles
+        without a piece have no bytes.
     shape : tuple of int
     dtype : str
         NumPy dtype name in native order: 'uint8', 'uint16', 'int32', 'float32', ...
     chunk_shape : tuple of int
         The regular grid that chunks are cut by, as in zarr; chunks at the far edges may be smaller.
     codec : str
-        The codec that chunks go to first: 'haar', 'haar-audio', 'jpeg-xl' or 'stored'; and 'idf' or 'idf-audio' in
-        jobs that were told so, see `haarchive.pipeline.flows`.
+        The codec that chunks go to first: 'haar', 'haar-audio', 'jpeg', 'jpeg-xl' or 'stored'; and 'idf' or
+        'idf-audio' in jobs that were told so, see `haarchive.pipeline.flows`.
     packer : Mapping
         How pieces are made from samples: ``{"name": ..., **parameters}``, JSON-able. See `sources.packers`.
     attrs : Mapping
         What a reader needs to know, JSON-able. Image planes that belong to a resolution pyramid have ``"level"``
         (int); others may have ``"associated"`` (label, macro, thumbnail, ...). Images may have
         ``"size": [height, width]``, the picture without the padding. Audio has ``"samplerate"`` (Hz) and
-        ``"bits"`` (of each sample as the source stores it). JPEG planes have ``"jpeg_tables"`` (base64). Images that
-        lose details have ``"dropped_bands"``: how many levels of them.
+        ``"bits"`` (of each sample as the source stores it). JPEG planes may have ``"jpeg_tables"`` (base64): what
+        `get_codec` takes as `tables`. Images that lose details have ``"dropped_bands"``: how many levels of them.
     """
 
     kind: PlaneKind
@@ -88,6 +90,25 @@ def chunk_bounds(plane: Plane, chunk: int) -> tuple[slice, ...]:
         slice(int(i) * c, min((int(i) + 1) * c, n))
         for i, c, n in zip(position, plane.chunk_shape, plane.shape, strict=True)
     )
+
+
+def tiles_of(plane: Plane, region: tuple[slice, ...]) -> NDArray[np.int64]:
+    """The tiles of a 'tiles' plane in a region of it, in C order.
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+    """
+    return np.arange(math.prod(plane.shape), dtype=np.int64).reshape(plane.shape)[region].ravel()
+
+
+def chunks_of_tiles(plane: Plane, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The chunk that each tile of a 'tiles' plane belongs to."""
+    position = np.unravel_index(tiles, plane.shape)
+    chunks = np.ravel_multi_index(
+        [at // step for at, step in zip(position, plane.chunk_shape, strict=True)], plane.grid
+    )
+    return np.asarray(chunks, np.int64)
 
 
 @dataclass(frozen=True)

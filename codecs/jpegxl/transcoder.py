@@ -16,6 +16,7 @@ import numpy as np
 
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSamplesError
+from haarchive.codecs.jpeg.files import split_files
 
 __all__ = ["JpegXLTranscoder"]
 
@@ -23,7 +24,7 @@ _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _HEAD = bytes.fromhex("0000000c4a584c200d0a870a 00000014667479706a786c20000000006a786c20")
 """The signature and file type boxes that every JPEG XL container begins with: 32 bytes that need not be
 stored."""
-_WHOLE, _HEADLESS = b"\0", b"\1"
+_WHOLE, _HEADLESS, _SEVERAL, _KEPT = b"\0", b"\1", b"\2", b"\3"
 
 
 class JpegXLTranscoder(Codec):
@@ -49,7 +50,7 @@ class JpegXLTranscoder(Codec):
         self._opening = _SOI + tables[2:-2]
 
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
-        """Transcode JPEG files, each as (n,) uint8, to one band each.
+        """Transcode JPEG files, each chunk one or several as (n,) uint8, to one band each.
 
         Raises
         ------
@@ -71,6 +72,13 @@ class JpegXLTranscoder(Codec):
         data = chunk.tobytes()
         if not data.startswith(_SOI):
             raise UnsupportedSamplesError("jpeg-xl takes JPEG files, and this one does not begin with SOI")
+        files = split_files(data)
+        if len(files) == 1:
+            return self._transcode(data)
+        coded = [min(self._transcode(file), _KEPT + file, key=len) for file in files]
+        return _SEVERAL + np.array([len(coded), *map(len, coded)], "<u4").tobytes() + b"".join(coded)
+
+    def _transcode(self, data: bytes) -> bytes:
         try:
             coded = bytes(imagecodecs.jpegxl_encode_jpeg(self._opening + data[2:], numthreads=1))
         except Exception as error:  # imagecodecs has no common base of its codecs' exceptions
@@ -78,9 +86,22 @@ class JpegXLTranscoder(Codec):
         return _HEADLESS + coded[len(_HEAD) :] if coded.startswith(_HEAD) else _WHOLE + coded
 
     def _decode(self, bitstream: Bitstream) -> bytes:
-        if len(bitstream.bands) != 1 or bitstream.bands[0][:1] not in (_WHOLE, _HEADLESS):
-            raise BitstreamError("not a bitstream of the jpeg-xl codec")
+        if len(bitstream.bands) != 1:
+            raise BitstreamError(f"a jpeg-xl bitstream has 1 band, this one has {len(bitstream.bands)}")
         band = bitstream.bands[0]
+        if band[:1] != _SEVERAL:
+            return self._restored(band)
+        sizes = np.frombuffer(band[1 : 1 + (len(band) - 1) // 4 * 4], "<u4").astype(np.int64)
+        count = int(sizes[0]) if sizes.size else 0
+        ends = 5 + 4 * count + np.cumsum(sizes[1 : 1 + count])
+        if not 1 <= count < sizes.size or ends[-1] != len(band):
+            raise BitstreamError("the sizes in a jpeg-xl bitstream are damaged")
+        coded = [band[end - size : end] for end, size in zip(ends.tolist(), sizes[1:].tolist(), strict=False)]
+        return b"".join(one[1:] if one[:1] == _KEPT else self._restored(one) for one in coded)
+
+    def _restored(self, band: bytes) -> bytes:
+        if band[:1] not in (_WHOLE, _HEADLESS):
+            raise BitstreamError("not a bitstream of the jpeg-xl codec")
         try:
             data = bytes(
                 imagecodecs.jpegxl_decode_jpeg((_HEAD if band[:1] == _HEADLESS else b"") + band[1:], numthreads=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from haarchive.codecs import CODECS_WITH_TABLES
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.errors import CodecError, IntegrityError, ModelError, ObjectNotFoundError
 from haarchive.pipeline.archive.geometry import (
@@ -28,7 +30,7 @@ from haarchive.pipeline.archive.keys import manifest_key, shard_key
 from haarchive.pipeline.archive.manifest import Manifest
 from haarchive.pipeline.archive.models import CodecCache
 from haarchive.pipeline.archive.shard import crc32c, samples_digest
-from haarchive.pipeline.layout import chunk_bounds
+from haarchive.pipeline.layout import chunk_bounds, chunks_of_tiles, tiles_of
 from haarchive.pipeline.storage import ObjectStore
 
 __all__ = ["ChunkReader"]
@@ -69,6 +71,7 @@ class ChunkReader:
         self._capacity = max([cache_bytes, *(row_bytes(p) for p in self._planes if p.kind == "image")])
         self._cache: OrderedDict[_Want, Samples] = OrderedDict()
         self._cached = 0
+        self._lengths: dict[int, NDArray[np.int64]] = {}
         self._lock = RLock()
 
     def read_region(self, plane: int, region: tuple[slice, ...], *, reduce: int = 0, ahead: int = 0) -> NDArray[Any]:
@@ -78,8 +81,8 @@ class ChunkReader:
         ----------
         plane : int
         region : tuple of slice
-            One slice an axis, within the plane's (reduced) shape. Of a 'tiles' plane one tile,
-            ``(slice(i, i + 1),)``: the result is its bytes, (n,) uint8.
+            One slice an axis, within the plane's (reduced) shape. Of a 'tiles' plane one tile: the result is its
+            bytes, (n,) uint8.
         reduce : int
             How many times to halve the height and width of an image. Chunks must begin at multiples of
             ``2**reduce``.
@@ -96,7 +99,7 @@ class ChunkReader:
         """
         described = self._planes[plane]
         if described.kind == "tiles":
-            return self._with_next(plane, [region[0].start], 0, ahead)[0]
+            return self._read_tile(plane, int(tiles_of(described, region)[0]), ahead)
         out = np.empty([s.stop - s.start for s in region], described.dtype)
         chunks = list(chunks_in(described, region, reduce))
         step = max(1, _BATCH_BYTES // chunk_bytes(described))
@@ -105,6 +108,25 @@ class ChunkReader:
                 inside, part = overlap(region, reduced_bounds(described, chunk, reduce))
                 out[inside] = samples[part]
         return out
+
+    def _read_tile(self, plane: int, tile: int, ahead: int) -> Samples:
+        """The bytes of a tile, which lie in its chunk behind those of the tiles before it."""
+        described = self._planes[plane]
+        chunk = int(chunks_of_tiles(described, np.array([tile]))[0])
+        samples = self._with_next(plane, [chunk], 0, ahead)[0]
+        members = tiles_of(described, chunk_bounds(described, chunk))
+        lengths = self._tile_lengths(plane)[members]
+        begin = int(lengths[members < tile].sum())
+        return samples[begin : begin + int(lengths[members == tile].sum())]
+
+    def _tile_lengths(self, plane: int) -> NDArray[np.int64]:
+        """Bytes of each tile of a 'tiles' plane; 0 where it has no piece."""
+        if plane not in self._lengths:
+            pieces = self._manifest.layout.pieces
+            mine = pieces.plane == plane
+            self._lengths[plane] = np.zeros(math.prod(self._planes[plane].shape), np.int64)
+            self._lengths[plane][pieces.segment[mine]] = pieces.length[mine]
+        return self._lengths[plane]
 
     def read_chunks(self, plane: int, chunks: Sequence[int], reduce: int = 0) -> list[Samples]:
         """Read chunks of a plane, at full resolution or (of images) halved `reduce` times.
@@ -229,7 +251,7 @@ class ChunkReader:
     def _codec(self, name: str, plane: int) -> Codec:
         tables = base64.b64decode(self._planes[plane].attrs.get("jpeg_tables", ""))
         model = self._manifest.models.get(name)
-        return self._codecs.get(name, model, tables if name == "jpeg-xl" else b"")
+        return self._codecs.get(name, model, tables if name in CODECS_WITH_TABLES else b"")
 
     def _keep(self, want: _Want, samples: Samples) -> None:
         self._cache[want] = samples

@@ -38,7 +38,7 @@ class CodecCache:
         model : str or None
             SHA-256 of its model file; None for codecs that have none.
         tables : bytes
-            For 'jpeg-xl': see `get_codec`.
+            For 'jpeg' and 'jpeg-xl': see `get_codec`.
 
         Raises
         ------

@@ -24,7 +24,7 @@ from haarchive.pipeline.archive.pyramid import Level, associated_planes, find_le
 from haarchive.pipeline.archive.restore import check_members, write_members
 from haarchive.pipeline.archive.tiles import TiffTiles
 from haarchive.pipeline.archive.verify import VerifyReport, verify_chunks, verify_objects
-from haarchive.pipeline.layout import Plane
+from haarchive.pipeline.layout import Plane, chunks_of_tiles
 from haarchive.pipeline.sources.assemble import assemble
 from haarchive.pipeline.storage import ObjectStore
 
@@ -352,4 +352,5 @@ class ArchivedSource:
         for plane in np.unique(pieces.plane[at]).tolist():
             if self._plane(plane).kind == "tiles":
                 mine = at[pieces.plane[at] == plane]
-                self._chunks.read_chunks(plane, pieces.segment[mine].tolist())
+                chunks = chunks_of_tiles(self._plane(plane), pieces.segment[mine])
+                self._chunks.read_chunks(plane, np.unique(chunks).tolist())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.pipeline.layout import Plane, SourceLayout
+from haarchive.pipeline.layout import Plane, SourceLayout, chunks_of_tiles
 
 __all__ = ["ChunkRun", "ShardTask", "chunk_raw_bytes", "plan_shards"]
 
@@ -86,7 +86,7 @@ def chunk_raw_bytes(layout: SourceLayout, number: int) -> NDArray[np.int64]:
     if plane.kind == "tiles":
         lengths = np.zeros(plane.n_chunks, np.int64)
         mine = layout.pieces.plane == number
-        lengths[layout.pieces.segment[mine]] = layout.pieces.length[mine]
+        np.add.at(lengths, chunks_of_tiles(plane, layout.pieces.segment[mine]), layout.pieces.length[mine])
         return lengths
     return _grid_bytes(plane)
 

@@ -13,7 +13,7 @@ from threading import Lock
 
 import pyarrow as pa
 
-from haarchive.codecs import Codec, Samples, get_codec
+from haarchive.codecs import CODECS_WITH_TABLES, Codec, Samples, get_codec
 from haarchive.codecs.errors import ModelError, SourceConflictError
 from haarchive.codecs.jpegxl import JpegXLPixels
 from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, ShardRef, build_shard
@@ -197,10 +197,9 @@ class Encoder:
 
     def codec(self, plane: Plane) -> Codec:
         """The codec that a plane's chunks go to first."""
-        name = plane.codec
-        if name == "jpeg-xl":  # cheap to make, and different for each plane
-            return get_codec(name, tables=base64.b64decode(plane.attrs.get("jpeg_tables", "")))
-        return self._loaded(name)
+        if plane.codec in CODECS_WITH_TABLES:
+            return _with_tables(plane.codec, plane)
+        return self._loaded(plane.codec)
 
     def _loaded(self, name: str) -> Codec:
         with self._lock:  # loading proves a model on this device; once is enough
@@ -211,7 +210,9 @@ class Encoder:
             return self._codecs[name]
 
     def _specialist(self, plane: Plane) -> Codec | None:
-        """A codec that is far better on what once was a JPEG, and quick to see what was not."""
+        """A codec that is far better on what is or once was a JPEG, and quick to see what is not."""
+        if plane.codec == "jpeg-xl" and self._config.preset != "fast":
+            return _with_tables("jpeg", plane)
         return self._loaded("dct") if _is_lossless_picture(plane) and plane.dtype == "uint8" else None
 
     def _rival(self, plane: Plane) -> Codec | None:
@@ -228,6 +229,11 @@ class Encoder:
                 raise ModelError(f"codec {codec.name!r}: the content of its model is not what its digest says")
             self._kept.add(digest)
         return digest
+
+
+def _with_tables(name: str, plane: Plane) -> Codec:
+    """A codec of JPEG files, which is cheap to make and different for each plane."""
+    return get_codec(name, tables=base64.b64decode(plane.attrs.get("jpeg_tables", "")))
 
 
 def _is_lossless_picture(plane: Plane) -> bool:

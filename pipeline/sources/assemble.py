@@ -15,8 +15,8 @@ from haarchive.pipeline.sources.packers import Packer, get_packer
 __all__ = ["ReadRegion", "assemble", "skeleton_size"]
 
 ReadRegion = Callable[[int, tuple[slice, ...]], NDArray[Any]]
-"""``(plane, region) -> samples``. A region has one slice an axis. Of a 'tiles' plane it is one tile,
-``(slice(i, i + 1),)``, and the samples are that tile's bytes, (n,) uint8."""
+"""``(plane, region) -> samples``. A region has one slice an axis. Of a 'tiles' plane it is one tile, and the samples
+are that tile's bytes, (n,) uint8."""
 
 
 def assemble(

@@ -55,7 +55,7 @@ class Source(ABC):
 
     @abstractmethod
     def read_region(self, plane: int, region: tuple[slice, ...]) -> NDArray[Any]:
-        """Read any region of a plane; of a 'tiles' plane one tile, ``(slice(i, i + 1),)``."""
+        """Read any region of a plane; of a 'tiles' plane the bytes of the tiles in it, (n,) uint8."""
 
     @abstractmethod
     def check_unchanged(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.errors import SourceChangedError, SourceFormatError
-from haarchive.pipeline.layout import SourceLayout
+from haarchive.pipeline.layout import SourceLayout, tiles_of
 from haarchive.pipeline.sources.base import Source
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.packers import Packer, get_packer
@@ -60,7 +60,9 @@ class FileSource(Source):
         if plane == 0:
             return np.frombuffer(self._read_skeleton(region[0].start, region[0].stop), np.uint8)
         if found.kind == "tiles":
-            return self._read_segment(plane, region[0].start)
+            there = [n for n in tiles_of(found, region).tolist() if n in self._places_of(plane)]
+            tiles = [self._read_segment(plane, segment) for segment in there]
+            return tiles[0] if len(tiles) == 1 else np.concatenate([np.zeros(0, np.uint8), *tiles])
         packer = self._packer(plane)
         samples = np.full([s.stop - s.start for s in region], packer.fill, found.dtype)
         for segment in packer.segments(region):

@@ -126,6 +126,10 @@ def _scan_as(files: SourceBytes, kind: str) -> Scan:
                 from haarchive.pipeline.sources.zarr import scan_zarr
 
                 return scan_zarr(files)
+            case "jpeg" | "verbatim":
+                from haarchive.pipeline.sources.embedded import scan_embedded
+
+                return scan_embedded(files, kind)
             case _:
                 return scan_verbatim(kind=kind)
     except SourceFormatError as error:
@@ -150,4 +154,6 @@ def _kind(files: SourceBytes, head: bytes) -> str:
         return "png"
     if head[:4] == b"fLaC":
         return "flac"
+    if head[:3] == b"\xff\xd8\xff":
+        return "jpeg"
     return "verbatim"

@@ -101,7 +101,9 @@ class IdentityPacker(Packer):
     """Bytes as they are: a segment is a chunk of a 'bytes' plane, or one opaque string of a 'tiles' plane."""
 
     def bounds(self, segment: int) -> Region:
-        """The chunk's bounds; of a 'tiles' plane ``(slice(segment, segment + 1),)``."""
+        """The chunk's bounds; of a 'tiles' plane those of the tile."""
+        if self.plane.kind == "tiles":
+            return tuple(slice(int(at), int(at) + 1) for at in np.unravel_index(segment, self.plane.shape))
         return chunk_bounds(self.plane, segment)
 
     def segments(self, region: Region) -> range:

@@ -21,7 +21,7 @@ class PlaneScan:
     Parameters
     ----------
     plane : Plane
-        Of kind 'image', 'audio' or 'tiles'; the shape of a 'tiles' plane is settled by `make_layout`.
+        Of kind 'image', 'audio' or 'tiles'; the shape of a 'tiles' plane of one axis is settled by `make_layout`.
     segment, offset, length : ndarray of int64, shape (n,)
         The segments whose bytes the plane's packer reproduces.
     aside : sequence of (segment, offset, length)
@@ -68,6 +68,9 @@ def make_layout(name: str, members: tuple[Member, ...], scan: Scan) -> SourceLay
     planes = [Plane("bytes", (size - int(length[accepted].sum()),), "uint8", (SKELETON_CHUNK,), "stored")]
     for number, found in enumerate(scan.planes, 1):
         attrs = dict(found.plane.attrs)
+        if found.plane.kind == "tiles" and len(found.plane.shape) > 1:
+            planes.append(found.plane)
+            continue
         if found.plane.kind == "tiles":
             mine = accepted[plane[accepted] == number]
             mine = mine[np.argsort(segment[mine], kind="stable")]

@@ -23,7 +23,7 @@ from haarchive.pipeline.sources.grid import image_chunk
 from haarchive.pipeline.sources.proving import MAX_ASIDE, prove_segments
 from haarchive.pipeline.sources.scan import PlaneScan, Scan
 from haarchive.pipeline.sources.tiff_meta import page_roles, slide_facts
-from haarchive.pipeline.sources.tiles import MAX_SEGMENT, opaque_tiles
+from haarchive.pipeline.sources.tiles import MAX_SEGMENT, opaque_tiles, tiles_per_chunk
 
 __all__ = ["scan_tiff", "tiff_pages"]
 
@@ -147,10 +147,18 @@ def _scan_page(files: SourceBytes, page: Any, attrs: dict[str, Any], prove: bool
             found = _compressed_plane(files, page, grid, attrs, offset, length, prove)
         if found is not None:
             return found
-    is_jpeg = compression == _JPEG and page.bitspersample == 8
-    if is_jpeg and page.jpegtables:
-        attrs["jpeg_tables"] = page.jpegtables
-    return opaque_tiles("jpeg-xl" if is_jpeg else "stored", attrs, offset, length, files.size)
+    if compression != _JPEG or page.bitspersample != 8:
+        return opaque_tiles("stored", attrs, offset, length, files.size)
+    codec, tables = "jpeg-xl", page.jpegtables
+    if page.jpegheader:
+        # Hamamatsu's pages are one large JPEG each, of whose restart intervals tifffile makes tiles.
+        codec, tables = "jpeg", page.jpegheader
+        offset, length = np.array(page.dataoffsets, np.int64), np.array(page.databytecounts, np.int64)
+    if tables:
+        attrs["jpeg_tables"] = tables
+    where = grid.ny * (grid.channels if grid.planar else 1), grid.nx
+    chunk = tiles_per_chunk(grid.rows, grid.cols)
+    return opaque_tiles(codec, attrs, offset, length, files.size, grid=where, chunk=chunk)
 
 
 def _grid(page: Any) -> _Grid:

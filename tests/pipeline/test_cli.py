@@ -84,7 +84,7 @@ def test_archiving_says_what_was_saved(files: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 3
     assert "slide.tif: " in result.stdout
-    assert "file-exact, jpeg-xl" in result.stdout
+    assert "file-exact, jpeg " in result.stdout
     assert result.stderr == ""
 
 
@@ -212,7 +212,7 @@ def test_inspecting_an_archive_lists_its_sources(archived: Path) -> None:
 
 def test_inspecting_a_source_shows_its_planes_levels_and_codecs(archived: Path) -> None:
     result = run("inspect", archived / "slide.tif")
-    for text in ("level 0    300 x 240", "skeleton", "tiles 6", "jpeg-xl: ", "file-exact", "sha-256"):
+    for text in ("level 0    300 x 240", "skeleton", "tiles 3 x 2", "jpeg: ", "file-exact", "sha-256"):
         assert text in result.stdout
 
 
@@ -322,7 +322,7 @@ def test_a_full_disk_is_one_line_and_the_small_sources_are_archived(files: Path,
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_a_tile_is_that_region_of_the_picture(picture: np.ndarray, tmp_path: Path, suffix: str) -> None:
     slide, out = tmp_path / "slide.tif", tmp_path / f"region.{suffix}"
-    noisy = np.tile(picture, (3, 3, 1)) ^ np.random.default_rng(0).integers(0, 32, (720, 900, 3), np.uint8)
+    noisy = np.tile(picture, (6, 6, 1)) ^ np.random.default_rng(0).integers(0, 32, (1440, 1800, 3), np.uint8)
     tifffile.imwrite(slide, noisy, tile=(128, 128), compression="jpeg")
     archive(slide, tmp_path / "a").raise_for_failures()
     result = run("tile", tmp_path / "a" / "slide.tif", out, "--region", "100,50,64,32", "--json")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from haarchive.pipeline.layout import chunk_bounds
+from haarchive.pipeline.layout import chunk_bounds, tiles_of
 from haarchive.pipeline.sources import SourceRef, assemble, open_source
 
 
 def _read_planes(source):
-    """Every plane whole, made from its chunks; a list of byte strings for a 'tiles' plane."""
+    """Every plane whole, made from its chunks; a list of byte strings, by segment, for a 'tiles' plane."""
     planes = []
     for number, plane in enumerate(source.layout.planes):
         chunks = [source.read_chunk(number, i) for i in range(plane.n_chunks)]
         if plane.kind == "tiles":
-            planes.append(chunks)
+            planes.append(_tiles(source.layout, number, chunks))
             continue
         whole = np.zeros(plane.shape, plane.dtype)
         for i, chunk in enumerate(chunks):
@@ -26,6 +27,22 @@ def _read_planes(source):
             whole[chunk_bounds(plane, i)] = chunk
         planes.append(whole)
     return planes
+
+
+def _tiles(layout, number, chunks):
+    """Cut the chunks of a 'tiles' plane into tiles."""
+    plane, pieces = layout.planes[number], layout.pieces
+    mine = pieces.plane == number
+    lengths = np.zeros(math.prod(plane.shape), np.int64)
+    lengths[pieces.segment[mine]] = pieces.length[mine]
+    tiles = [None] * lengths.size
+    for chunk, data in enumerate(chunks):
+        at = 0
+        for tile in tiles_of(plane, chunk_bounds(plane, chunk)).tolist():
+            tiles[tile] = data[at : at + lengths[tile]]
+            at += lengths[tile]
+        assert at == data.size
+    return tiles
 
 
 def _take_apart(path, guarantee="file-exact", keep_damaged=False):
@@ -37,7 +54,10 @@ def _take_apart(path, guarantee="file-exact", keep_damaged=False):
         source.check_unchanged()
 
     def read(plane, region):
-        return planes[plane][region[0].start] if layout.planes[plane].kind == "tiles" else planes[plane][region]
+        if layout.planes[plane].kind == "tiles":
+            (tile,) = tiles_of(layout.planes[plane], region).tolist()
+            return planes[plane][tile]
+        return planes[plane][region]
 
     start = 0
     for member in layout.members:

@@ -7,14 +7,15 @@ from haarchive.pipeline.sources import skeleton_size
 # Routes as (kind of plane, codec), planes in file order.
 _TILES = ("tiles", "stored")
 _JPEG = ("tiles", "jpeg-xl")
+_INTERVALS = ("tiles", "jpeg")
 _FLOW = ("image", "haar")
 ROUTES = {
     "slides/cmu-1-small-region.svs": [_JPEG, _JPEG, _FLOW, _JPEG],
     "slides/cmu-1-small-region.jpeg.tiff": [_JPEG],
     "slides/cmu-1-small-region.jp2.tiff": [_TILES],
     "slides/cmu-1-small-region.webp.tiff": [_TILES],
-    "slides/cmu-1-small-region.dcm": [],
-    "slides/fluorescence-dapi.ndpi": [_JPEG] * 5 + [_FLOW],
+    "slides/cmu-1-small-region.dcm": [_JPEG],
+    "slides/fluorescence-dapi.ndpi": [*[_INTERVALS] * 4, _JPEG, _FLOW],
     "slides/cells-2c.ome.tif": [_FLOW] * 2,
     "slides/cells-2z.ome.tif": [_FLOW] * 2,
     "slides/cells-gray16.tif": [_FLOW],

@@ -1,0 +1,1 @@
+"""JPEG files as their quantised coefficients: nothing of the file is lost."""
