@@ -71,6 +71,10 @@ def make_sources(folder: Path) -> list[Path]:
         jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=quality, subsampling=sampling)
         was_jpeg = imagecodecs.jpeg_decode(jpeg)[14:, 14:]
         tifffile.imwrite(folder / f"was-jpeg-{sampling}-{quality}.tif", was_jpeg, photometric="rgb")
+    # What is JPEG stays JPEG.
+    tifffile.imwrite(
+        folder / "jpeg.tif", picture(rng, np.uint8, 3, 256), photometric="rgb", compression="jpeg", tile=(128, 128)
+    )
     # Of quality 100 no coefficients are found, but Y, Cb, Cr; a few pixels of other colours go as they are.
     converted = imagecodecs.jpeg_decode(imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=100)).copy()
     converted[10, 10:20] = rng.integers(60, 200, (10, 3))

@@ -162,7 +162,7 @@ class SourceLayout:
     name : str
         Its name in the archive, relative, with '/'.
     kind : str
-        'tiff', 'png', 'wav', 'aiff', 'flac', 'zarr' or 'verbatim'.
+        'tiff', 'png', 'jpeg', 'dicom', 'wav', 'aiff', 'flac', 'zarr' or 'verbatim'.
     members : tuple of Member
         One for a file; all files, sorted by path, for a folder.
     planes : tuple of Plane

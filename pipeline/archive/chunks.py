@@ -109,11 +109,25 @@ class ChunkReader:
                 out[inside] = samples[part]
         return out
 
+    def read_tiles(self, plane: int, tiles: Sequence[int]) -> list[bytes]:
+        """Read the bytes of tiles of a 'tiles' plane, those of all their chunks together.
+
+        Raises
+        ------
+        IntegrityError, ModelNotFoundError, ModelError
+            See `read_region`.
+        """
+        chunks = chunks_of_tiles(self._planes[plane], np.array(tiles, np.int64)).tolist()
+        read = self.read_chunks(plane, chunks)
+        return [self._cut(plane, *each).tobytes() for each in zip(tiles, chunks, read, strict=True)]
+
     def _read_tile(self, plane: int, tile: int, ahead: int) -> Samples:
+        chunk = int(chunks_of_tiles(self._planes[plane], np.array([tile]))[0])
+        return self._cut(plane, tile, chunk, self._with_next(plane, [chunk], 0, ahead)[0])
+
+    def _cut(self, plane: int, tile: int, chunk: int, samples: Samples) -> Samples:
         """The bytes of a tile, which lie in its chunk behind those of the tiles before it."""
         described = self._planes[plane]
-        chunk = int(chunks_of_tiles(described, np.array([tile]))[0])
-        samples = self._with_next(plane, [chunk], 0, ahead)[0]
         members = tiles_of(described, chunk_bounds(described, chunk))
         lengths = self._tile_lengths(plane)[members]
         begin = int(lengths[members < tile].sum())

@@ -22,7 +22,7 @@ from haarchive.pipeline.archive.manifest import Manifest
 from haarchive.pipeline.archive.models import CodecCache
 from haarchive.pipeline.archive.pyramid import Level, associated_planes, find_levels, picture_size
 from haarchive.pipeline.archive.restore import check_members, write_members
-from haarchive.pipeline.archive.tiles import TiffTiles
+from haarchive.pipeline.archive.tiles import DicomTiles, TiffTiles, Tiles
 from haarchive.pipeline.archive.verify import VerifyReport, verify_chunks, verify_objects
 from haarchive.pipeline.layout import Plane, chunks_of_tiles
 from haarchive.pipeline.sources.assemble import assemble
@@ -60,7 +60,7 @@ class ArchivedSource:
         self._nbytes = nbytes
         self._codecs = codecs
         self._chunks = ChunkReader(store, manifest, codecs, cache_bytes)
-        self._tiles: dict[int, TiffTiles] = {}
+        self._tiles: dict[int, Tiles] = {}
 
     def __repr__(self) -> str:
         return f"ArchivedSource({self.name!r} in {self.store.url!r})"
@@ -318,7 +318,7 @@ class ArchivedSource:
         if described.kind == "image":
             return self._chunks.read_region(plane, (rows, columns, slice(0, described.shape[2])), reduce=reduce)
         if plane not in self._tiles:
-            self._tiles[plane] = TiffTiles(self.open(), described, self._prefetch)
+            self._tiles[plane] = self._open_tiles(plane)
         return self._tiles[plane].read(rows, columns)
 
     @cached_property
@@ -343,6 +343,12 @@ class ArchivedSource:
             return self._chunks.read_region(plane, region, ahead=_READ_AHEAD)
 
         return assemble(self.manifest.layout, read, start, stop)
+
+    def _open_tiles(self, plane: int) -> Tiles:
+        described = self._plane(plane)
+        if "frames" in described.attrs:
+            return DicomTiles(described, partial(self._chunks.read_tiles, plane))
+        return TiffTiles(self.open(), described, self._prefetch)
 
     def _prefetch(self, offsets: Sequence[int]) -> None:
         """Decode the tiles that begin at these bytes of the original, together."""

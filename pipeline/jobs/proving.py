@@ -74,7 +74,7 @@ def encode_proven(
     specialist : Codec, optional
         A codec that refuses most chunks and is far better than others on the rest. Only without `levels`.
     rival : Codec, optional
-        Another codec, whose proven bitstream is taken where it is smaller.
+        Another codec, whose proven bitstream is taken where it is smaller, or `codec` takes no such samples.
     levels : int
         How many levels of finest details to drop from what 'haar' has encoded and proven. What is left is decoded
         twice and compared; its samples are those that are digested.
@@ -170,10 +170,10 @@ def _compared(
 
 
 def _smaller(one: _Proven | str, rival: _Proven | str) -> _Proven | str:
-    """The rival where both are proven and it is smaller."""
-    if isinstance(one, _Proven) and isinstance(rival, _Proven) and rival.stream.nbytes < one.stream.nbytes:
-        return rival
-    return one
+    """The rival where it is proven, and smaller than what else is; a defect of the other is not hidden by it."""
+    if isinstance(rival, str) or _is_defect(one):
+        return one
+    return rival if isinstance(one, str) or rival.stream.nbytes < one.stream.nbytes else one
 
 
 def _stored_is_smaller(samples: Samples, nbytes: int) -> bool:

@@ -210,13 +210,13 @@ class Encoder:
             return self._codecs[name]
 
     def _specialist(self, plane: Plane) -> Codec | None:
-        """A codec that is far better on what is or once was a JPEG, and quick to see what is not."""
-        if plane.codec == "jpeg-xl" and self._config.preset != "fast":
-            return _with_tables("jpeg", plane)
+        """A codec that is far better on what once was a JPEG, and quick to see what was not."""
         return self._loaded("dct") if _is_lossless_picture(plane) and plane.dtype == "uint8" else None
 
     def _rival(self, plane: Plane) -> Codec | None:
-        """A codec that may be better on some chunks of a plane, where time does not count."""
+        """A codec that may be better on some chunks of a plane, where there is time for it."""
+        if plane.codec == "jpeg-xl" and self._config.preset != "fast":
+            return _with_tables("jpeg", plane)
         return JpegXLPixels() if _is_lossless_picture(plane) and self._config.preset == "max" else None
 
     def _keep_model(self, codec: Codec) -> str:

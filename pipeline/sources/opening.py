@@ -126,6 +126,10 @@ def _scan_as(files: SourceBytes, kind: str) -> Scan:
                 from haarchive.pipeline.sources.zarr import scan_zarr
 
                 return scan_zarr(files)
+            case "dicom":
+                from haarchive.pipeline.sources.dicom import scan_dicom
+
+                return scan_dicom(files)
             case "jpeg" | "verbatim":
                 from haarchive.pipeline.sources.embedded import scan_embedded
 
@@ -156,4 +160,6 @@ def _kind(files: SourceBytes, head: bytes) -> str:
         return "flac"
     if head[:3] == b"\xff\xd8\xff":
         return "jpeg"
+    if files.peek(128, 4) == b"DICM":
+        return "dicom"
     return "verbatim"

@@ -19,7 +19,7 @@ MAX_SEGMENT = 64 << 20
 """The largest segment, in bytes as stored, that is held in memory as one chunk."""
 
 SMALL_SEGMENT = 64 << 10
-"""Segments that are stored as they are get chunks of their own from this mean size, in bytes, on."""
+"""Segments that are stored as they are get chunks from this mean size of a chunk, in bytes, on."""
 
 
 _CHUNK_SIDE = 512
@@ -71,7 +71,7 @@ def opaque_tiles(
     kept = (length > 0) & (length <= MAX_SEGMENT) & (offset >= 0) & (offset <= size - length)
     if not kept.any():
         return None
-    if codec == "stored" and length[kept].mean() < SMALL_SEGMENT:
+    if codec == "stored" and length[kept].mean() * math.prod(chunk) < SMALL_SEGMENT:
         kept &= False
     whole = grid is not None and kept.all() and math.prod(grid) == len(kept) and chunk != (1, 1)
     plane = Plane(

@@ -152,6 +152,11 @@ def test_a_rival_that_is_larger_is_not_taken() -> None:
     assert made.codec == "means"
 
 
+def test_a_rival_takes_what_the_codec_does_not() -> None:
+    encoded = encode_proven(Tens(), 1, range(3), list(map(constant, (20, 5, 9))), rival=Shorter())
+    assert reasons(encoded) == [("tens", ""), ("shorter", ""), ("stored", UNSUPPORTED)]
+
+
 def test_a_rival_does_not_hide_that_a_codec_is_broken() -> None:
     broken = constant(5)
     broken[-1, -1] = 4

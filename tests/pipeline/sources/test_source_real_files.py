@@ -56,6 +56,13 @@ def test_the_slide_tells_its_pixel_size_its_vendor_and_its_associated_images(dat
     assert layout.planes[1].attrs["size"] == [2967, 2220]
 
 
+def test_a_slide_in_dicom_tells_its_size_and_its_pixels(data_dir, take_apart):
+    layout, _ = take_apart(data_dir / "slides" / "cmu-1-small-region.dcm")
+    assert (layout.kind, layout.attrs["mpp"]) == ("dicom", 0.499)
+    assert layout.planes[1].attrs["size"] == [2967, 2220]
+    assert layout.planes[1].shape == (13, 10)
+
+
 def test_nearly_all_of_a_slide_is_payload(data_dir, take_apart):
     layout, _ = take_apart(data_dir / "slides" / "cmu-1-small-region.svs")
     assert skeleton_size(layout) < 0.01 * layout.size
