@@ -99,7 +99,8 @@ def tiles_of(plane: Plane, region: tuple[slice, ...]) -> NDArray[np.int64]:
     -------
     ndarray, shape (n,), int64
     """
-    return np.arange(math.prod(plane.shape), dtype=np.int64).reshape(plane.shape)[region].ravel()
+    axes = [np.arange(*along.indices(n), dtype=np.int64) for along, n in zip(region, plane.shape, strict=True)]
+    return np.asarray(np.ravel_multi_index(np.ix_(*axes), plane.shape), np.int64).ravel()
 
 
 def chunks_of_tiles(plane: Plane, tiles: NDArray[np.int64]) -> NDArray[np.int64]:

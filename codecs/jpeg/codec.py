@@ -19,6 +19,7 @@ from haarchive.codecs.jpeg.parts import (
     read_parts,
     write_parts,
 )
+from haarchive.codecs.jpeg.scan import MOST_BLOCKS_A_BYTE
 from haarchive.codecs.jpeg.stack import columns_of, join, joined_shapes, sets_of, split, stacks
 from haarchive.codecs.jpeg.syntax import EOI, SOI, Frame, read_frame
 from haarchive.codecs.jpeg.text import Text
@@ -27,6 +28,8 @@ from haarchive.codecs.rans.stream import OperationList, WordReader
 __all__ = ["JpegCodec"]
 
 _VERSION = 1
+_MOST_BYTES_A_BLOCK = 1024
+"""Of scans: twice 64 codes and values of 16 bits each are 512, and there are restart markers."""
 
 
 class JpegCodec(Codec):
@@ -117,7 +120,7 @@ class JpegCodec(Codec):
 
     def _parts(self, text: Text) -> list[Part]:
         """What `text` says of the parts."""
-        parts = []
+        parts, blocks = [], 0
         for head, tail, pad in zip(text.heads, text.tails, text.pads, strict=True):
             if self._interval is not None:
                 frame, end = self._interval, 0
@@ -126,9 +129,12 @@ class JpegCodec(Codec):
                     frame, end = read_frame(head, 0, self._tables)
                 except UnsupportedSamplesError as error:
                     raise BitstreamError(f"the text of a jpeg bitstream is damaged: {error}") from error
-            if end != len(head) or frame.blocks > MOST_BLOCKS:
+            blocks += frame.blocks
+            if end != len(head) or blocks > min(MOST_BLOCKS, MOST_BLOCKS_A_BYTE * text.room):
                 raise BitstreamError("the text of a jpeg bitstream is damaged")
             parts.append(Part(frame, head, tail, pad))
+        if text.room > _MOST_BYTES_A_BLOCK * blocks:
+            raise BitstreamError("the text of a jpeg bitstream is damaged")
         return parts
 
 

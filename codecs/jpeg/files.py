@@ -27,7 +27,7 @@ def end_of_file(data: bytes, begin: int) -> int:
     if not data.startswith(SOI, begin):
         return -1
     at = begin + len(SOI)
-    while at + 4 <= len(data) or data[at : at + 2] == EOI:
+    while at + 2 <= len(data):
         marker = data[at + 1]
         if data[at] != 0xFF or marker in _NEVER:
             return -1
@@ -38,17 +38,17 @@ def end_of_file(data: bytes, begin: int) -> int:
             at -= 1
         elif marker not in _HAVE_NO_LENGTH:
             length = int.from_bytes(data[at : at + 2])
-            if length < 2:
+            if length < 2 and at + 2 <= len(data):
                 return -1
-            at += length
+            at += max(length, 2)
             if marker == _SOS:
                 at = _behind_scan(data, at)
     return len(data) + 1
 
 
-def size_of(data: bytes) -> tuple[int, int] | None:
-    """Height and width in pixels that a JPEG file says that it has; None where that is not found."""
-    at = len(SOI)
+def size_of(data: bytes, begin: int = 0) -> tuple[int, int] | None:
+    """Height and width in pixels that the JPEG file at `begin` says that it has; None where that is not found."""
+    at = begin + len(SOI)
     while at + 9 <= len(data) and data[at] == 0xFF:
         if 0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in _NO_FRAMES:
             return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
@@ -59,12 +59,15 @@ def size_of(data: bytes) -> tuple[int, int] | None:
 def split_files(data: bytes) -> list[bytes]:
     """Cut JPEG files apart that lie one behind the other; what is between two belongs to the first.
 
-    What cannot be followed to its end stays whole.
+    All stays whole where the first cannot be followed to its end.
     """
-    begin, files = 0, []
+    begin = 0
+    files: list[bytes] = []
     while begin < len(data):
         end = end_of_file(data, begin)
-        following = data.find(OPENING, end) if 0 <= end < len(data) else -1
+        if end < 0 and not files:
+            return [data]
+        following = data.find(OPENING, max(end, begin + len(OPENING)))
         following = len(data) if following < 0 else following
         files.append(data[begin:following])
         begin = following

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,13 +16,13 @@ from haarchive.codecs.jpeg.syntax import SOI, Frame, read_frame
 __all__ = ["MOST_BLOCKS", "Components", "Part", "interval_of", "read_intervals", "read_parts", "write_parts"]
 
 MOST_BLOCKS = 1 << 19
-"""Of a part: coefficients and what is known of them take a kilobyte a block while they are coded."""
+"""Of a chunk: coefficients and what is known of them take a kilobyte a block while they are coded."""
 
 Components = list[NDArray[np.int32]]
 """Coefficients of each component: ``(64, h, w)`` by frequency ``8 * vertical + horizontal``."""
 
 _NEXT = SOI + b"\xff"
-_RST0 = 0xD0
+_RESTARTS = frozenset(bytes([marker]) for marker in range(0xD0, 0xD8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,17 +67,7 @@ def read_parts(data: bytes, tables: bytes = b"") -> tuple[list[Part], list[Compo
     UnsupportedSamplesError
         If one is of a kind that cannot be made again from this.
     """
-    octets = np.frombuffer(data, np.uint8)
-    parts, components = [], []
-    begin, room = 0, 0
-    while begin < len(data):
-        frame, at = read_frame(data, begin, tables)
-        part, found, size = _read_part(frame, data, octets, begin, at)
-        parts.append(part)
-        components.append(found)
-        room += size
-        begin = at + size + len(part.tail)
-    return parts, components, room
+    return _read(data, lambda begin: read_frame(data, begin, tables))
 
 
 def read_intervals(data: bytes, interval: Frame) -> tuple[list[Part], list[Components], int]:
@@ -100,18 +90,7 @@ def read_intervals(data: bytes, interval: Frame) -> tuple[list[Part], list[Compo
     UnsupportedSamplesError
         If one cannot be made again from this.
     """
-    octets = np.frombuffer(data, np.uint8)
-    parts, components = [], []
-    begin, room = 0, 0
-    while begin < len(data):
-        part, found, size = _read_part(interval, data, octets, begin, begin)
-        if part.tail[:1] == b"\xff" and part.tail[1] & 0xF8 == _RST0:
-            part = replace(part, tail=part.tail[:2])
-        parts.append(part)
-        components.append(found)
-        room += size
-        begin += size + len(part.tail)
-    return parts, components, room
+    return _read(data, lambda begin: (interval, begin))
 
 
 def interval_of(frame: Frame) -> Frame:
@@ -127,15 +106,30 @@ def interval_of(frame: Frame) -> Frame:
     return replace(frame, units=(1, frame.restart), restart=0)
 
 
-def _read_part(
-    frame: Frame, data: bytes, octets: NDArray[np.uint8], begin: int, at: int
-) -> tuple[Part, Components, int]:
-    """Take apart what begins at `begin`, whose scan begins at `at`, and prove that the scan can be made again.
+def _read(data: bytes, frame_at: Callable[[int], tuple[Frame, int]]) -> tuple[list[Part], list[Components], int]:
+    """Take parts apart whose frame, and where the data of whose scan begins, `frame_at` knows."""
+    octets = np.frombuffer(data, np.uint8)
+    parts, components = [], []
+    begin, room, blocks = 0, 0, 0
+    while begin < len(data):
+        frame, at = frame_at(begin)
+        blocks += frame.blocks
+        if blocks > MOST_BLOCKS:
+            raise UnsupportedSamplesError(f"JPEG files of more than {MOST_BLOCKS} blocks together")
+        found, pad, end = _read_scan(frame, data, octets, at)
+        following = data.find(_NEXT, end)
+        following = len(data) if following < 0 else following
+        if data[end : end + 1] == b"\xff" and data[end + 1 : end + 2] in _RESTARTS:
+            following = end + 2
+        parts.append(Part(frame, data[begin:at], data[end:following], pad))
+        components.append(found)
+        room += end - at
+        begin = following
+    return parts, components, room
 
-    The last of what is returned is the bytes of the scan.
-    """
-    if frame.blocks > MOST_BLOCKS:
-        raise UnsupportedSamplesError(f"a JPEG file of more than {MOST_BLOCKS} blocks")
+
+def _read_scan(frame: Frame, data: bytes, octets: NDArray[np.uint8], at: int) -> tuple[Components, int, int]:
+    """Decode the scan that begins at `at`, and prove that it can be made again; see `read_scan`."""
     found = read_scan(frame, octets, at)
     if found is None:
         raise UnsupportedSamplesError("a JPEG file whose scan cannot be decoded")
@@ -145,9 +139,7 @@ def _read_part(
         raise UnsupportedSamplesError("a JPEG file with coefficients that are too large")
     if write_scan(frame, components, pad, end - at) != data[at:end]:
         raise UnsupportedSamplesError("a JPEG file whose scan was coded in an unusual way")
-    following = data.find(_NEXT, end)
-    tail = data[end : following if following >= 0 else len(data)]
-    return Part(frame, data[begin:at], tail, pad), components, end - at
+    return components, pad, end
 
 
 def write_parts(parts: Sequence[Part], components: Sequence[Components], room: int) -> bytes:

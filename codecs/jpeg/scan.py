@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from haarchive.codecs.dct.coefficients import LARGEST_COEFFICIENT
 from haarchive.codecs.dct.transform import ZIGZAG
 from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.jpeg.huffman import Table
 from haarchive.codecs.jpeg.syntax import Frame
 
-__all__ = ["read_scan", "write_scan"]
+__all__ = ["MOST_BLOCKS_A_BYTE", "read_scan", "write_scan"]
 
 _END, _SIXTEEN_ZEROS = 0x00, 0xF0
 _MOST_SIZE = 15
+MOST_BLOCKS_A_BYTE = 4
+"""A block takes two bits at least, one each for DC and AC."""
 _RST0 = 0xD0
 _SLACK = 8
 """Room for a zero after FF, and for a marker, that may not come."""
@@ -44,11 +48,10 @@ def read_scan(frame: Frame, data: NDArray[np.uint8], begin: int) -> tuple[list[N
     None if it cannot be decoded.
     """
     shapes, total = _shapes(frame)
-    if (data.size - begin) * 4 < frame.blocks:  # a block takes two bits at least, one each for DC and AC
+    if (data.size - begin) * MOST_BLOCKS_A_BYTE < frame.blocks:
         return None
-    flat, pad = np.zeros(total, np.int32), np.zeros(1, np.int64)
-    lookups = np.stack([np.stack([dc.lookup, ac.lookup]) for dc, ac in zip(frame.dc, frame.ac, strict=True)])
-    end = int(_read(data, begin, lookups, shapes, _order(frame), ZIGZAG, flat, pad))
+    flat, pad = np.zeros(total, np.int32), np.ones(1, np.int64)
+    end = int(_read(data, begin, _stacked("lookup", frame.dc, frame.ac), shapes, _order(frame), ZIGZAG, flat, pad))
     return (_split(flat, shapes), int(pad[0]), end) if end >= 0 else None
 
 
@@ -71,13 +74,18 @@ def write_scan(frame: Frame, components: Sequence[NDArray[np.int32]], pad: int, 
     """
     shapes, _ = _shapes(frame)
     flat = np.concatenate([component.ravel() for component in components])
-    codes, lengths = (
-        np.stack([np.stack([getattr(dc, what), getattr(ac, what)]) for dc, ac in zip(frame.dc, frame.ac, strict=True)])
-        for what in ("codes", "lengths")
-    )
+    codes, lengths = (_stacked(what, frame.dc, frame.ac) for what in ("codes", "lengths"))
     out = np.empty(room + _SLACK, np.uint8)
     size = int(_write(flat, codes, lengths, shapes, _order(frame), ZIGZAG, pad, out))
     return out[:size].tobytes() if 0 <= size <= room else None
+
+
+@lru_cache(maxsize=32)
+def _stacked(what: str, dc: tuple[Table, ...], ac: tuple[Table, ...]) -> NDArray[np.int32]:
+    """An array of each component's tables ``(C, 2, n)``, for DC and AC; tiles share them, and copying takes time."""
+    stacked = np.stack([np.stack([getattr(table, what) for table in pair]) for pair in zip(dc, ac, strict=True)])
+    stacked.setflags(write=False)
+    return stacked
 
 
 def _shapes(frame: Frame) -> tuple[NDArray[np.int64], int]:
@@ -144,6 +152,8 @@ def _read(data, begin, lookups, shapes, order, zigzag, out, pad):  # type: ignor
         if restart and unit and unit % restart == 0:
             if end + 1 >= data.size or data[end + 1] != _RST0 + ((unit // restart - 1) & 7) or at - held // 8 < size:
                 return -1
+            if held % 8:
+                pad[0] = (acc >> (held - 1)) & 1
             end, size = _unstuffed(data, end + 2, room)
             acc, held, at = np.int64(0), 0, 0
             last[:] = 0
@@ -192,7 +202,8 @@ def _read(data, begin, lookups, shapes, order, zigzag, out, pad):  # type: ignor
             return -1
     if at - held // 8 < size:
         return -1
-    pad[0] = (acc >> (held - 1)) & 1 if held % 8 else 1
+    if held % 8:
+        pad[0] = (acc >> (held - 1)) & 1
     return end
 
 

@@ -7,20 +7,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.jpeg.parts import MOST_BLOCKS, Components
+from haarchive.codecs.jpeg.parts import Components
 from haarchive.codecs.jpeg.syntax import Frame
 
 __all__ = ["columns_of", "join", "joined_shapes", "sets_of", "split", "stacks"]
 
 
 def stacks(frames: Sequence[Frame]) -> Iterator[slice]:
-    """Runs of parts that are coded together: of the same components, size and steps, and not too many."""
-    begin, blocks = 0, 0
-    for n, frame in enumerate(frames):
-        if n and (not _alike(frames[n - 1], frame) or blocks + frame.blocks > MOST_BLOCKS):
+    """Runs of parts that are coded together: of the same components, size and steps."""
+    begin = 0
+    for n in range(1, len(frames)):
+        if not _alike(frames[n - 1], frames[n]):
             yield slice(begin, n)
-            begin, blocks = n, 0
-        blocks += frame.blocks
+            begin = n
     yield slice(begin, len(frames))
 
 

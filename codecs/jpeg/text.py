@@ -12,7 +12,7 @@ import numpy as np
 
 from haarchive.codecs.dct.steps import ijg_tables
 from haarchive.codecs.dct.transform import ZIGZAG
-from haarchive.codecs.errors import BitstreamError
+from haarchive.codecs.errors import BitstreamError, UnsupportedSamplesError
 
 __all__ = ["Text"]
 
@@ -73,12 +73,19 @@ class Text:
         What is compressed are numbers, each a little-endian u32: `room`; how many parts and stacks there are; for each
         part twice the bytes of its head, plus its pad, and the bytes of its tail; the columns of each stack. Then heads
         and tails in turn.
+
+        Raises
+        ------
+        UnsupportedSamplesError
+            If that is more than 64 MiB.
         """
         numbers = [self.room, len(self.heads), len(self.columns)]
         for head, pad, tail in zip(self.heads, self.pads, self.tails, strict=True):
             numbers += [2 * len(head) + pad, len(tail)]
         pairs = zip(self.heads, self.tails, strict=True)
         content = np.array([*numbers, *self.columns], "<u4").tobytes() + b"".join(chain.from_iterable(pairs))
+        if len(content) > _MOST:
+            raise UnsupportedSamplesError("JPEG files with more other bytes than jpeg takes")
         compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _LEVEL, zlib.Z_DEFAULT_STRATEGY, _known())
         return compressor.compress(content) + compressor.flush()
 
@@ -98,6 +105,8 @@ class Text:
             columns = np.frombuffer(content, "<u4", stacks, 12 + 8 * parts).tolist()
         except (zlib.error, ValueError) as error:
             raise BitstreamError(f"the text of a jpeg bitstream is damaged: {error}") from error
+        if parts > room:
+            raise BitstreamError("the text of a jpeg bitstream has more parts than bytes of scans")
         pads = lengths[::2] & 1
         lengths[::2] >>= 1
         ends = 12 + 8 * parts + 4 * stacks + np.cumsum(lengths)

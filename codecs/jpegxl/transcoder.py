@@ -75,8 +75,19 @@ class JpegXLTranscoder(Codec):
         files = split_files(data)
         if len(files) == 1:
             return self._transcode(data)
-        coded = [min(self._transcode(file), _KEPT + file, key=len) for file in files]
+        attempts = [self._attempt(file) for file in files]
+        if not any(attempts):
+            raise UnsupportedSamplesError("JPEG XL can represent none of these JPEG files")
+        kept = [_KEPT + file for file in files]
+        coded = [min(one or as_is, as_is, key=len) for one, as_is in zip(attempts, kept, strict=True)]
         return _SEVERAL + np.array([len(coded), *map(len, coded)], "<u4").tobytes() + b"".join(coded)
+
+    def _attempt(self, file: bytes) -> bytes:
+        """One of several; nothing where JPEG XL cannot represent it."""
+        try:
+            return self._transcode(file)
+        except UnsupportedSamplesError:
+            return b""
 
     def _transcode(self, data: bytes) -> bytes:
         try:

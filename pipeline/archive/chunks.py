@@ -81,8 +81,8 @@ class ChunkReader:
         ----------
         plane : int
         region : tuple of slice
-            One slice an axis, within the plane's (reduced) shape. Of a 'tiles' plane one tile: the result is its
-            bytes, (n,) uint8.
+            One slice an axis, within the plane's (reduced) shape. Of a 'tiles' plane the result is the bytes of the
+            tiles in it, (n,) uint8.
         reduce : int
             How many times to halve the height and width of an image. Chunks must begin at multiples of
             ``2**reduce``.
@@ -99,7 +99,8 @@ class ChunkReader:
         """
         described = self._planes[plane]
         if described.kind == "tiles":
-            return self._read_tile(plane, int(tiles_of(described, region)[0]), ahead)
+            tiles = [self._read_tile(plane, tile, ahead) for tile in tiles_of(described, region).tolist()]
+            return tiles[0] if len(tiles) == 1 else np.concatenate([np.zeros(0, np.uint8), *tiles])
         out = np.empty([s.stop - s.start for s in region], described.dtype)
         chunks = list(chunks_in(described, region, reduce))
         step = max(1, _BATCH_BYTES // chunk_bytes(described))
@@ -138,8 +139,9 @@ class ChunkReader:
         if plane not in self._lengths:
             pieces = self._manifest.layout.pieces
             mine = pieces.plane == plane
-            self._lengths[plane] = np.zeros(math.prod(self._planes[plane].shape), np.int64)
-            self._lengths[plane][pieces.segment[mine]] = pieces.length[mine]
+            lengths = np.zeros(math.prod(self._planes[plane].shape), np.int64)
+            lengths[pieces.segment[mine]] = pieces.length[mine]
+            self._lengths[plane] = lengths  # not before it is complete: threads share this
         return self._lengths[plane]
 
     def read_chunks(self, plane: int, chunks: Sequence[int], reduce: int = 0) -> list[Samples]:

@@ -14,7 +14,7 @@ from threading import Lock
 import pyarrow as pa
 
 from haarchive.codecs import CODECS_WITH_TABLES, Codec, Samples, get_codec
-from haarchive.codecs.errors import ModelError, SourceConflictError
+from haarchive.codecs.errors import ModelError, SourceConflictError, UnsupportedSamplesError
 from haarchive.codecs.jpegxl import JpegXLPixels
 from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, ShardRef, build_shard
 from haarchive.pipeline.archive.small import embed, is_small
@@ -232,8 +232,14 @@ class Encoder:
 
 
 def _with_tables(name: str, plane: Plane) -> Codec:
-    """A codec of JPEG files, which is cheap to make and different for each plane."""
-    return get_codec(name, tables=base64.b64decode(plane.attrs.get("jpeg_tables", "")))
+    """A codec of JPEG files, which is cheap to make and different for each plane.
+
+    Where the source's tables are damaged, nobody could make pixels of its tiles: they are stored.
+    """
+    try:
+        return get_codec(name, tables=base64.b64decode(plane.attrs.get("jpeg_tables", "")))
+    except UnsupportedSamplesError:
+        return get_codec("stored")
 
 
 def _is_lossless_picture(plane: Plane) -> bool:

@@ -7,55 +7,78 @@ from its markers alone, so nothing else needs to be understood: what is around i
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 
 from haarchive.codecs.jpeg.files import OPENING, end_of_file, size_of
 from haarchive.pipeline.sources.files import SourceBytes
-from haarchive.pipeline.sources.scan import Scan
+from haarchive.pipeline.sources.scan import PlaneScan, Scan
 from haarchive.pipeline.sources.tiles import MAX_SEGMENT, opaque_tiles, tiles_per_chunk
 
 __all__ = ["scan_embedded"]
 
 _BLOCK = 4 << 20
+_MANY = 16
 _LEAST = 2048
 """Bytes of JPEG in a file, below which it is not worth while to keep them apart."""
 
 
 def scan_embedded(files: SourceBytes, kind: str) -> Scan:
-    """Find all JPEG files in a file; see `scan_tiff` for what is returned."""
+    """Find all JPEG files in a file; see `scan_tiff` for what is returned.
+
+    Those of one size are tiles, if there are many: each such size has a plane, whose chunks are of several.
+    """
     found = list(_jpegs(files))
     if sum(length for _, length, _ in found) < _LEAST:
         return Scan(kind)
-    offset, length = np.array([(at, size) for at, size, _ in found], np.int64).T
-    sizes = [size for _, _, size in found if size and min(size) > 0]
-    # Most of them are tiles of one size, if there are many.
-    together = math.prod(tiles_per_chunk(*max(set(sizes), key=sizes.count))) if sizes else 1
-    plane = opaque_tiles("jpeg-xl", {}, offset, length, files.size, chunk=(together, 1))
-    return Scan(kind, [plane] if plane else [])
+    counts = Counter(size for _, _, size in found)
+    classes: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
+    for offset, length, size in found:
+        tiled = size is not None and min(size) > 0 and counts[size] >= _MANY
+        classes.setdefault(size if tiled else None, []).append((offset, length))
+    planes = [_plane(size, where, files.size) for size, where in classes.items()]
+    return Scan(kind, [plane for plane in planes if plane])
+
+
+def _plane(size: tuple[int, int] | None, where: list[tuple[int, int]], end: int) -> PlaneScan | None:
+    offset, length = np.array(where, np.int64).T
+    together = math.prod(tiles_per_chunk(*size)) if size else 1
+    together = max(1, min(together, MAX_SEGMENT // int(length.max())))
+    return opaque_tiles("jpeg-xl", {}, offset, length, end, chunk=(together, 1))
 
 
 def _jpegs(files: SourceBytes) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
     """Offset, bytes, and height and width of each JPEG file, those within others left out."""
-    at, data = 0, b""  # `data` are the bytes from `at` on
-    while at < files.size:
-        if len(data) < len(OPENING):
-            data = files.peek(at, _BLOCK)
-        begin = data.find(OPENING)
+    base, data, at = 0, b"", 0  # `data` are the bytes from `base` on, `at` is a place in them
+    while base + at < files.size:
+        if at + len(OPENING) > len(data):
+            base, at = base + at, 0
+            data = files.peek(base, _BLOCK)
+        begin = data.find(OPENING, at)
         if begin < 0:
-            keep = len(OPENING) - 1 if at + len(data) < files.size else 0
-            at, data = at + len(data) - keep, b""
-            if not keep:
+            if base + len(data) == files.size:
                 return
+            at = len(data) - len(OPENING) + 1
             continue
-        at, data = at + begin, data[begin:]
-        end = end_of_file(data, 0)
-        while end > len(data) and len(data) < min(MAX_SEGMENT, files.size - at):
-            data = files.peek(at, max(_BLOCK, 2 * len(data)))
-            end = end_of_file(data, 0)
+        end = end_of_file(data, begin)
+        if end > len(data) and base + len(data) < files.size:  # it goes on behind what was read
+            base, at = base + begin, 0
+            data, end = _read_on(files, base)
+            begin = 0
         if 0 < end <= len(data):
-            yield at, end, size_of(data)
+            yield base + begin, end - begin, size_of(data, begin)
+            at = end
         else:
-            end = len(OPENING) - 1
-        at, data = at + end, data[end:]
+            at = begin + len(OPENING) - 1
+
+
+def _read_on(files: SourceBytes, base: int) -> tuple[bytes, int]:
+    """More and more of the JPEG file that begins at `base`, up to its end or what a chunk may be; and where it ends."""
+    data, end, room = b"", 1, _BLOCK
+    while end > len(data) and len(data) < min(MAX_SEGMENT, files.size - base):
+        room = min(2 * room, MAX_SEGMENT)
+        data = files.peek(base, room)
+        end = end_of_file(data, 0)
+    return data, end

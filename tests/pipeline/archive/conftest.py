@@ -11,7 +11,7 @@ import soundfile
 import tifffile
 
 from haarchive.codecs.errors import UnsupportedSamplesError
-from haarchive.codecs.registry import get_codec
+from haarchive.codecs.registry import CODECS_WITH_TABLES, get_codec
 from haarchive.codecs.stored import StoredCodec
 from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, build_shard, samples_digest
 from haarchive.pipeline.archive.small import embed
@@ -22,7 +22,7 @@ def encode(plane, number, chunks, codecs):
     """Encode (number, samples) pairs with the plane's codec where it is one of `codecs`, stored otherwise."""
     codec = StoredCodec()
     if plane.codec in codecs:
-        tables = base64.b64decode(plane.attrs.get("jpeg_tables", "")) if plane.codec == "jpeg-xl" else b""
+        tables = base64.b64decode(plane.attrs.get("jpeg_tables", "")) if plane.codec in CODECS_WITH_TABLES else b""
         codec = get_codec(plane.codec, tables=tables)
     made = []
     for chunk, samples in chunks:

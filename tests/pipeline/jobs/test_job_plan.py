@@ -67,6 +67,37 @@ def test_opaque_tiles_have_the_sizes_of_their_pieces() -> None:
     assert [task.n_chunks for task in plan_shards(layout, 330)] == [3, 1]
 
 
+@given(
+    grid=st.lists(st.tuples(st.integers(1, 7), st.integers(1, 4)), min_size=1, max_size=2), seed=st.integers(0, 99),
+    shard_bytes=st.integers(1, 9000),
+)  # fmt: skip
+def test_chunks_of_several_tiles_have_the_sizes_of_all_their_pieces(
+    grid: list[tuple[int, int]], seed: int, shard_bytes: int
+) -> None:
+    shape, chunk = zip(*grid, strict=True)
+    plane = Plane("tiles", shape, "uint8", chunk, "jpeg-xl")
+    lengths = np.random.default_rng(seed).integers(0, 500, shape)  # tiles of no bytes among them
+    layout = layout_of([Plane("bytes", (0,), "uint8", (1 << 20,), "stored"), plane], {1: lengths.ravel().tolist()})
+    expected = [int(lengths[chunk_bounds(plane, n)].sum()) for n in range(plane.n_chunks)]
+    assert chunk_raw_bytes(layout, 1).tolist() == expected
+    tasks = plan_shards(layout, shard_bytes)
+    assert sum(task.n_chunks for task in tasks) == plane.n_chunks
+    assert sum(task.raw_bytes for task in tasks) == lengths.sum()
+    assert all(task.raw_bytes <= shard_bytes or task.n_chunks == 1 for task in tasks)
+
+
+def test_tiles_without_pieces_take_no_bytes() -> None:
+    plane = Plane("tiles", (3, 5), "uint8", (2, 2), "jpeg-xl")
+    layout = layout_of([Plane("bytes", (0,), "uint8", (1 << 20,), "stored"), plane], {1: [10, 20, 30]})
+    assert chunk_raw_bytes(layout, 1).tolist() == [30, 30, 0, 0, 0, 0]
+
+
+def test_a_plane_whose_tiles_are_all_in_the_skeleton_has_no_chunks() -> None:
+    planes = [Plane("bytes", (9,), "uint8", (1 << 20,), "stored"), Plane("tiles", (0,), "uint8", (4,), "stored")]
+    assert chunk_raw_bytes(layout_of(planes), 1).tolist() == []
+    assert [task.n_chunks for task in plan_shards(layout_of(planes), 100)] == [1]
+
+
 def test_a_source_without_chunks_has_no_shards() -> None:
     assert plan_shards(layout_of([Plane("bytes", (0,), "uint8", (1 << 20,), "stored")]), 1 << 20) == ()
 
