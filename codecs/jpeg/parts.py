@@ -22,7 +22,7 @@ Components = list[NDArray[np.int32]]
 """Coefficients of each component: ``(64, h, w)`` by frequency ``8 * vertical + horizontal``."""
 
 _NEXT = SOI + b"\xff"
-_RESTARTS = frozenset(bytes([marker]) for marker in range(0xD0, 0xD8))
+_RESTARTS = frozenset(bytes([0xFF, marker]) for marker in range(0xD0, 0xD8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def read_intervals(data: bytes, interval: Frame) -> tuple[list[Part], list[Compo
     UnsupportedSamplesError
         If one cannot be made again from this.
     """
-    return _read(data, lambda begin: (interval, begin))
+    return _read(data, lambda begin: (interval, begin), _RESTARTS)
 
 
 def interval_of(frame: Frame) -> Frame:
@@ -106,8 +106,13 @@ def interval_of(frame: Frame) -> Frame:
     return replace(frame, units=(1, frame.restart), restart=0)
 
 
-def _read(data: bytes, frame_at: Callable[[int], tuple[Frame, int]]) -> tuple[list[Part], list[Components], int]:
-    """Take parts apart whose frame, and where the data of whose scan begins, `frame_at` knows."""
+def _read(
+    data: bytes, frame_at: Callable[[int], tuple[Frame, int]], last: frozenset[bytes] = frozenset()
+) -> tuple[list[Part], list[Components], int]:
+    """Take parts apart whose frame, and where the data of whose scan begins, `frame_at` knows.
+
+    A part ends with one of the markers `last` where its scan does, else where the next file begins.
+    """
     octets = np.frombuffer(data, np.uint8)
     parts, components = [], []
     begin, room, blocks = 0, 0, 0
@@ -119,7 +124,7 @@ def _read(data: bytes, frame_at: Callable[[int], tuple[Frame, int]]) -> tuple[li
         found, pad, end = _read_scan(frame, data, octets, at)
         following = data.find(_NEXT, end)
         following = len(data) if following < 0 else following
-        if data[end : end + 1] == b"\xff" and data[end + 1 : end + 2] in _RESTARTS:
+        if data[end : end + 2] in last:
             following = end + 2
         parts.append(Part(frame, data[begin:at], data[end:following], pad))
         components.append(found)

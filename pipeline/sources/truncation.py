@@ -27,7 +27,7 @@ def what_is_missing(files: SourceBytes, kind: str) -> str:
     ----------
     files : SourceBytes
     kind : str
-        'tiff', 'png', 'wav', 'aiff' or 'flac'; of others nothing is known.
+        'tiff', 'png', 'wav', 'aiff', 'flac' or 'dicom'; of others nothing is known.
 
     Returns
     -------
@@ -46,6 +46,10 @@ def what_is_missing(files: SourceBytes, kind: str) -> str:
             return _missing_in_png(files)
         case "flac":
             return missing_in_flac(files)
+        case "dicom":
+            from haarchive.pipeline.sources.truncation_dicom import missing_in_dicom
+
+            return missing_in_dicom(files)
         case _:
             return ""
 

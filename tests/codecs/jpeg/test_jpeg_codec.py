@@ -50,6 +50,13 @@ def test_files_come_back_and_smaller(kind: str, quality: int) -> None:
     assert check(data).nbytes < (0.95 if quality == 100 else 0.87) * len(data)
 
 
+def test_a_restart_marker_behind_the_last_unit_is_kept() -> None:
+    data = made()
+    with_marker = data[:-2] + b"\xff\xd0" + data[-2:]
+    assert check(with_marker).nbytes <= check(data).nbytes + 4
+    check(with_marker * 3)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("restarts", RESTARTS)
 @pytest.mark.parametrize("optimize", [False, True])

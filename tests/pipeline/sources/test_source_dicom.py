@@ -7,6 +7,8 @@ import pytest
 from dicom_files import write_dicom
 from pydicom import uid
 
+from haarchive.codecs.errors import TruncatedSourceError
+
 
 @pytest.fixture
 def slide(tissue):
@@ -104,13 +106,33 @@ def test_an_empty_frame_leaves_no_level_that_could_be_read_wrongly(slide, take_a
     assert "level" not in plane.attrs
 
 
-@pytest.mark.parametrize("keep", [0.99, 0.6, 0.1, 0.01])
-def test_what_is_left_of_a_cut_file_comes_back(keep, slide, take_apart, tmp_path):
+@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.ExplicitVRLittleEndian])
+@pytest.mark.parametrize("cut", [1, 7, 9, 500, 5000])
+def test_a_cut_file_is_no_source_unless_one_says_so(syntax, cut, slide, take_apart, tmp_path):
+    write_dicom(tmp_path / "whole.dcm", slide, syntax, PhotometricInterpretation="RGB")
+    data = (tmp_path / "whole.dcm").read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(data[:-cut])
+    with pytest.raises(TruncatedSourceError, match="cut short"):
+        take_apart(tmp_path / "cut.dcm")
+    layout, _ = take_apart(tmp_path / "cut.dcm", keep_damaged=True)
+    assert layout.size == len(data) - cut
+    assert layout.attrs["damaged"]
+
+
+def test_a_file_without_the_mark_behind_its_frames_is_whole(slide, take_apart, tmp_path):
     write_dicom(tmp_path / "whole.dcm", slide)
     data = (tmp_path / "whole.dcm").read_bytes()
-    (tmp_path / "cut.dcm").write_bytes(data[: int(keep * len(data))])
-    layout, _ = take_apart(tmp_path / "cut.dcm")
-    assert layout.size == int(keep * len(data))
+    assert data[-8:] == bytes.fromhex("feffdde000000000")
+    (tmp_path / "unmarked.dcm").write_bytes(data[:-8])
+    layout, _ = take_apart(tmp_path / "unmarked.dcm")
+    assert layout.planes[1].shape == (5, 8)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 131, 132, 400, 700])
+def test_what_is_left_of_a_header_comes_back(keep, slide, take_apart, tmp_path):
+    write_dicom(tmp_path / "whole.dcm", slide)
+    (tmp_path / "cut.dcm").write_bytes((tmp_path / "whole.dcm").read_bytes()[:keep])
+    assert take_apart(tmp_path / "cut.dcm", keep_damaged=True)[0].size == keep
 
 
 def test_damage_anywhere_in_a_header_loses_nothing(slide, take_apart, tmp_path):
@@ -121,4 +143,4 @@ def test_damage_anywhere_in_a_header_loses_nothing(slide, take_apart, tmp_path):
         damaged = bytearray(data)
         damaged[at] ^= 1 << int(rng.integers(8))
         (tmp_path / "damaged.dcm").write_bytes(damaged)
-        take_apart(tmp_path / "damaged.dcm")
+        take_apart(tmp_path / "damaged.dcm", keep_damaged=True)
