@@ -104,12 +104,8 @@ def test_a_jpeg_that_is_cut_short_is_kept(picture: np.ndarray, tmp_path: Path) -
     assert back(tmp_path / "a", tmp_path / "out") == cut.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("name", "share"),
-    [("cmu-1-small-region.dcm", 0.56), ("xyc-JPEG.ome.tiff", 0.55)],
-)
-def test_slides_are_little_more_than_half(name: str, share: float, data_dir: Path, tmp_path: Path) -> None:
-    slide = data_dir / "slides" / name
+def test_a_slide_is_little_more_than_half(data_dir: Path, tmp_path: Path) -> None:
+    slide = data_dir / "slides" / "xyc-JPEG.ome.tiff"
     report = archived(slide, tmp_path / "a")
-    assert report.archived_bytes < share * slide.stat().st_size
+    assert report.archived_bytes < 0.55 * slide.stat().st_size
     assert back(tmp_path / "a", tmp_path / "out") == slide.read_bytes()
