@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,7 +229,8 @@ class ArchivedSource:
         start = 0
         for one in self.manifest.layout.members:
             if one.path == member:
-                return self._file(start, one.size, f"{self.name}/{member}".rstrip("/"))
+                raw = self._file(start, one.size, f"{self.name}/{member}".rstrip("/"))
+                return io.BufferedReader(raw, _FILE_BUFFER)
             start += one.size
         raise RegionError(f"{self.name} has no member {member!r}")
 
@@ -330,11 +331,11 @@ class ArchivedSource:
             raise RegionError(f"{self.name} holds no sound")
         return FileAudio(self.open(self.manifest.layout.members[0].path), self.name)
 
-    def _file(self, start: int, size: int, name: str) -> BinaryIO:
+    def _file(self, start: int, size: int, name: str) -> ArchivedFile:
         def read_range(begin: int, end: int) -> Iterator[bytes]:
             return assemble(self.manifest.layout, self._chunks.read_region, start + begin, start + end)
 
-        return io.BufferedReader(ArchivedFile(read_range, size, name), _FILE_BUFFER)
+        return ArchivedFile(read_range, size, name)
 
     def _read_range(self, start: int, stop: int) -> Iterator[bytes]:
         """Original bytes in order, read ahead."""
@@ -348,7 +349,9 @@ class ArchivedSource:
         described = self._plane(plane)
         if "frames" in described.attrs:
             return DicomTiles(described, partial(self._chunks.read_tiles, plane))
-        return TiffTiles(self.open(), described, self._prefetch)
+        # Not buffered: what a buffer would read beyond a tile are others, whose chunks it would have decoded.
+        file = self._file(0, self.manifest.layout.size, self.name)
+        return TiffTiles(cast("BinaryIO", file), described, self._prefetch)
 
     def _prefetch(self, offsets: Sequence[int]) -> None:
         """Decode the tiles that begin at these bytes of the original, together."""

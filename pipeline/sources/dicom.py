@@ -7,17 +7,16 @@ bytes of frames lie is settled here.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom import encaps, uid
 
 from haarchive.codecs.errors import SourceFormatError
 from haarchive.pipeline.layout import Plane
+from haarchive.pipeline.sources.dicom_header import UNDEFINED, read_dicom_header
 from haarchive.pipeline.sources.embedded import scan_embedded
 from haarchive.pipeline.sources.files import SourceBytes
 from haarchive.pipeline.sources.grid import image_chunk
@@ -31,9 +30,7 @@ _TAGS = (
     "PhotometricInterpretation", "PixelRepresentation", "PixelSpacing", "PlanarConfiguration", "Rows",
     "SamplesPerPixel", "SharedFunctionalGroupsSequence", "TotalPixelMatrixColumns", "TotalPixelMatrixRows",
 )  # fmt: skip
-_PIXEL_DATA = bytes.fromhex("e07f1000")
 _ITEM_HEAD = 8
-_UNDEFINED = 0xFFFFFFFF
 _NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian)
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 _READABLE = {
@@ -50,25 +47,18 @@ def scan_dicom(files: SourceBytes) -> Scan:
     Where the file is another than we understand, the JPEG files in it are found by their markers.
     """
     try:
-        with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-            warnings.simplefilter("ignore")  # values that the standard forbids are no concern of ours
-            found = _scan(files)
+        return _scan(files)
     except (SourceFormatError, ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError) as error:
         found = scan_embedded(files, "dicom")
-        return Scan(found.kind, found.planes, {**found.attrs, "note": f"its frames are not understood: {error}"})
-    return found
+        return replace(found, attrs={**found.attrs, "note": f"its frames are not understood: {error}"})
 
 
 def _scan(files: SourceBytes) -> Scan:
-    file = files.file()
-    header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+    header, begin, length = read_dicom_header(files, _TAGS)
     syntax = header.file_meta.TransferSyntaxUID
     size = int(header.Rows), int(header.Columns)
     if min(size) < 1:
         raise SourceFormatError("it has no picture")
-    begin = file.tell()
-    start, length = _pixel_data(file.read(12), implicit=syntax == uid.ImplicitVRLittleEndian)
-    begin += start
     count = int(header.get("NumberOfFrames") or 1)
     matrix = int(header.get("TotalPixelMatrixRows") or 0), int(header.get("TotalPixelMatrixColumns") or 0)
     grid = math.ceil(matrix[0] / size[0]), math.ceil(matrix[1] / size[1])
@@ -78,22 +68,13 @@ def _scan(files: SourceBytes) -> Scan:
     elif count == 1:
         grid, matrix = (1, 1), size
     attrs = _attrs(header, size, matrix, grid)
-    if length == _UNDEFINED:
+    if length == UNDEFINED:
         plane = _encapsulated(files, begin, header, syntax, grid, attrs)
     elif syntax in _NATIVE:
         plane = _native(header, begin, length, grid, attrs)
     else:
         raise SourceFormatError(f"transfer syntax {syntax} with pixels that are not encapsulated")
     return Scan("dicom", [plane] if plane else [], _facts(header))
-
-
-def _pixel_data(head: bytes, *, implicit: bool) -> tuple[int, int]:
-    """How long the head of the element is, and how many bytes follow (PS3.5, 7.1)."""
-    if head[:4] != _PIXEL_DATA:
-        raise SourceFormatError("it has no pixels")
-    if implicit:
-        return 8, int.from_bytes(head[4:8], "little")
-    return 12, int.from_bytes(head[8:12], "little")
 
 
 def _attrs(header: Any, size: tuple[int, int], matrix: tuple[int, int], grid: tuple[int, int]) -> dict[str, Any]:

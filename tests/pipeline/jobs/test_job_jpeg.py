@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from haarchive.codecs import Bitstream, Samples
+from haarchive.codecs.jpeg.codec import JpegCodec
 from haarchive.pipeline import archive, open_archive
 from haarchive.pipeline.config import ArchiveConfig
 from haarchive.pipeline.jobs import SourceReport, restore, verify
@@ -67,12 +70,29 @@ def test_another_preset_leaves_what_is_archived_as_it_is(slide: Path, tmp_path: 
     archived(slide, tmp_path / "a", "fast")
     again = archived(slide, tmp_path / "a", "balanced")
     assert "jpeg" not in again.codecs
+    assert again.codecs["jpeg-xl"].chunks == 4
 
 
 def test_regions_are_read_across_chunks(slide: Path, tmp_path: Path) -> None:
     archived(slide, tmp_path / "a")
     region = open_archive(tmp_path / "a" / "slide.tif").read_region((400, 350), 0, (250, 200))
     assert np.array_equal(region, tifffile.imread(slide)[350:550, 400:650])
+
+
+def test_a_region_decodes_no_chunks_but_its_own(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archived(slide, tmp_path / "a")
+    source = open_archive(tmp_path / "a" / "slide.tif")
+    source.read_region((0, 0), 0, (10, 10))
+    decoded = []
+    decode = JpegCodec.decode
+
+    def counted(self: JpegCodec, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
+        decoded.extend(bitstreams)
+        return decode(self, bitstreams, reduce=reduce)
+
+    monkeypatch.setattr(JpegCodec, "decode", counted)
+    source.read_region((0, 520), 0, (60, 60))  # in the file, tiles of the chunk beside it follow
+    assert len(decoded) == 1
 
 
 @pytest.mark.parametrize(("options", "codec"), [({}, "jpeg"), ({"progressive": True}, "jpeg-xl")], ids=str)
