@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.dct.mixing import Mixer, code_integer, code_quiet, forget
 from haarchive.codecs.dct.transform import ZIGZAG
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.idf.adaptive import solve
 from haarchive.codecs.rans.kernels import add_bits, take_bits
 from haarchive.codecs.rans.stream import OperationList, WordReader
@@ -107,18 +107,18 @@ def _features(components: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return features, counts
 
 
-@kernel
+_HALF_OCTAVES = np.array(
+    [2 * (x.bit_length() - 1) + (x > 1 and x >> (x.bit_length() - 2) & 1) for x in range(1, 3 << 14 | 1)], np.uint8
+)
+
+
+@leaf
 def half_octaves(x: Any, most: int) -> Any:
-    """How many half octaves ``x + 1`` spans, at most `most`."""
-    x += 1
-    octave = 0
-    while x >> (octave + 1):
-        octave += 1
-    half = (x >> (octave - 1)) & 1 if octave else 0
-    return min(2 * octave + half, most)
+    """How many half octaves ``x + 1`` spans, at most `most`, which is at most 31; x is not negative."""
+    return min(np.int64(_HALF_OCTAVES[min(x, _HALF_OCTAVES.size - 1)]), most)
 
 
-@kernel
+@leaf
 def _sign(x: Any) -> Any:
     return min(max(int(x), -1), 1) + 1
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions.fixed_point import MASS_BITS, tail_masses
-from haarchive.codecs.distributions.jit import inlined, kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.rans.kernels import add_gamma, advance, slot, take_gamma
 
 __all__ = ["NODES", "Mixer", "code_integer", "forget", "mixing_tables"]
@@ -108,7 +108,7 @@ def forget(visits, offsets, which, most):  # type: ignore[no-untyped-def]
     cells[:] = np.minimum(cells, np.uint8(most))
 
 
-@kernel
+@leaf
 def _decide(bit, width, decoding, start, freq, n, state, words, pos):  # type: ignore[no-untyped-def]
     """Code or decode a decision; the interval of "yes", `width` of 2**15 slots, comes first."""
     if decoding:
@@ -125,18 +125,18 @@ def _decide(bit, width, decoding, start, freq, n, state, words, pos):  # type: i
     return bit, n, state, pos
 
 
-@inlined
+@leaf
 def _code_bit(  # type: ignore[no-untyped-def]
-    bit, node, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of, logit_of,
+    bit, node, cells, one, two, inputs, chances, visits, first, second, chance_of, logit_of,
     decoding, start, freq, n, state, words, pos,
 ):  # fmt: skip
     """Code or decode one decision; returns ``bit, n, state, pos``."""
-    count = contexts.size
+    count = cells.size
     one = one * NODES + node
     two = two * NODES + node
     dot_one, dot_two = 0, 0
     for i in range(count):
-        at = offsets[i] + contexts[i] * NODES + node
+        at = cells[i] + node
         inputs[i] = logit_of[chances[at] >> (_CHANCE_BITS - _LOOKUP_BITS)]
         dot_one += first[one, i] * inputs[i]
         dot_two += second[two, i] * inputs[i]
@@ -150,16 +150,15 @@ def _code_bit(  # type: ignore[no-untyped-def]
     for i in range(count):
         first[one, i] += (inputs[i] * miss_one * _RATE + (1 << (_RATE_BITS - 1))) >> _RATE_BITS
         second[two, i] += (inputs[i] * miss_two * _RATE + (1 << (_RATE_BITS - 1))) >> _RATE_BITS
-        at = offsets[i] + contexts[i] * NODES + node
+        at = cells[i] + node
         seen = np.int64(visits[at])
         chance = np.int64(chances[at])
         chances[at] = chance + (((target - bit - chance) * _STEP[seen]) >> 16)
-        if seen < _VISITS:
-            visits[at] = seen + 1
+        visits[at] = min(seen + 1, _VISITS)
     return bit, n, state, pos
 
 
-@inlined
+@leaf
 def code_quiet(  # type: ignore[no-untyped-def]
     bit, at, chances, visits, decoding, start, freq, n, state, words, pos
 ):  # fmt: skip
@@ -174,7 +173,7 @@ def code_quiet(  # type: ignore[no-untyped-def]
     return bit, n, state, pos
 
 
-@inlined
+@leaf
 def code_integer(  # type: ignore[no-untyped-def]
     value, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of, logit_of,
     decoding, start, freq, n, state, words, pos,
@@ -186,7 +185,7 @@ def code_integer(  # type: ignore[no-untyped-def]
     value : int
         Ignored when decoding.
     contexts : (I,) int64
-        Of each input, below its size.
+        Of each input, below its size. What comes back in it are the places of the cells.
     one, two : int
         Of the two sets of weights.
     inputs : (I,) int64
@@ -201,11 +200,13 @@ def code_integer(  # type: ignore[no-untyped-def]
     -------
     value, n, state, pos : int
     """
+    for i in range(contexts.size):
+        contexts[i] = offsets[i] + contexts[i] * NODES
     size, negative, reached, node = abs(value), np.int64(0), np.int64(0), np.int64(0)
     while node < NODES:  # one call, as it is compiled in place
         bit = np.int64(value < 0 if node == 1 else size > reached)
         bit, n, state, pos = _code_bit(
-            bit, node, contexts, one, two, inputs, chances, visits, offsets, first, second, chance_of, logit_of,
+            bit, node, contexts, one, two, inputs, chances, visits, first, second, chance_of, logit_of,
             decoding, start, freq, n, state, words, pos,
         )  # fmt: skip
         if node == 1:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from haarchive.codecs.dct.coefficients import half_octaves
 from haarchive.codecs.dct.history import Region
 from haarchive.codecs.dct.mixing import Mixer, code_integer
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.idf.adaptive import accumulate, solve
 from haarchive.codecs.rans.kernels import add_bits, take_bits
 from haarchive.codecs.rans.stream import OperationList, WordReader
@@ -165,7 +165,7 @@ def _code_strip(  # type: ignore[no-untyped-def]
     return n, state, pos
 
 
-@kernel
+@leaf
 def _near_zero(x: Any) -> Any:
     return min(max(x, -2), 2) + 2
 

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.core.options import DefaultOptions
 
-__all__ = ["inlined", "kernel"]
+__all__ = ["LEAF_OPTIONS", "kernel", "leaf"]
+
+LEAF_OPTIONS: dict[str, Any] = {"forceinline": True} | ({"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {})
+"""Of numba: into the machine code of callers, and without counting references (see `leaf`)."""
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,10 +33,12 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled  # type: ignore[no-any-return]
 
 
-def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function in place wherever a `kernel` calls it.
+def leaf(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that `kernel` functions call for every sample, into each of them.
 
-    An array is seven arguments to machine code: a kernel that takes a dozen of them for every sample spends more time
-    on the call than on the work. Compiling takes as long as if the function were written out at each call.
+    It may neither allocate arrays nor return them. Then numba need not count references to the arrays that it is
+    given, which takes two atomic operations an array and call: more than the work itself, where loops and branches
+    keep numba from seeing that they cancel out (numba issues 1204, 2345, 2350). The option has no public name; should
+    a release of numba lack it, the code is the same, and slower.
     """
-    return njit(nogil=True, inline="always")(function)  # type: ignore[no-any-return]
+    return njit(nogil=True, **LEAF_OPTIONS)(function)  # type: ignore[no-any-return]

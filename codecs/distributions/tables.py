@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import leaf
 
 __all__ = ["PROBABILITY_BITS", "PROBABILITY_ONE", "CdfTables", "entry_of_slot"]
 
@@ -116,7 +116,7 @@ class CdfTables:
         return digest.hexdigest()
 
 
-@kernel
+@leaf
 def entry_of_slot(cdf, first, offset, table, slot):  # type: ignore[no-untyped-def]
     """Entry of `table` that covers `slot`: numba kernel, for use in other kernels.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.haar.phases import SCALE_PHASES
 from haarchive.codecs.haar.scales import gradient_row
 from haarchive.codecs.haar.weighed import take_weighed
@@ -65,7 +65,7 @@ _STEP = np.array([max((1 << 17) // (2 * n + 41), (1 << 16) // 100) for n in rang
 _PHASE_STEP = np.array([max(7 * (1 << 17) // (10 * (2 * n + 21)), (1 << 16) // 200) for n in range(256)], np.int64)
 
 
-@kernel
+@leaf
 def logarithm(value, real, whole):  # type: ignore[no-untyped-def]
     """``64 * log2(value)`` for value >= 1, linear between powers of two and rounded down.
 
@@ -204,50 +204,67 @@ def log_features(kinds, index, distances, lows, floor, features):  # type: ignor
     real = np.empty(width, np.float32)
     whole = real.view(np.int32)
     for f in range(kinds.size):
-        kind = kinds[f]
-        plane = distances[index[f]] if kind <= 2 else lows[index[f]]
         for i in range(height):
-            y = i + MARGIN
-            here = plane[y, MARGIN : MARGIN + width]
-            above = plane[y - 1, MARGIN : MARGIN + width]
-            below = plane[y + 1, MARGIN : MARGIN + width]
-            left = plane[y, MARGIN - 1 : MARGIN - 1 + width]
-            right = plane[y, MARGIN + 1 : MARGIN + 1 + width]
-            # One loop a kind, in 32 bits, so that each fills vector registers. Distances are below 2**24; slopes and
-            # curvatures beyond 2**17 samples are as good as 2**17, whose logarithm is the largest.
-            if kind == 0:
-                for j in range(width):
-                    real[j] = min(np.int32(np.int32(8) * here[j]) + np.int32(floor), LOG_LIMIT)
-            elif kind == 1:
-                for j in range(width):
-                    size = np.int32(np.int32(left[j] + right[j]) + np.int32(above[j] + below[j]))
-                    real[j] = min(np.int32(size + np.int32(np.int32(4) * here[j])) + np.int32(floor), LOG_LIMIT)
-            elif kind == 2:
-                for j in range(width):
-                    real[j] = min(np.int32(np.int32(4) * np.int32(here[j] + below[j])) + np.int32(floor), LOG_LIMIT)
-            elif kind == 3:
-                _log_inputs(below, above, here, 0, floor, real)
-            elif kind == 4:
-                _log_inputs(right, left, here, 0, floor, real)
-            elif kind == 5:
-                _log_inputs(below, above, here, 2, floor, real)
+            if kinds[f] <= 2:
+                _log_inputs(kinds[f], distances, index[f], i, floor, real)
             else:
-                _log_inputs(right, left, here, 2, floor, real)
-            for j in range(width):
-                features[f, i, j] = (whole[j] >> 17) - (127 << 6)
+                _log_inputs(kinds[f], lows, index[f], i, floor, real)
+            _store_logs(whole, features, f, i)
 
 
-@kernel
-def _log_inputs(one, other, here, twice, floor, real):  # type: ignore[no-untyped-def]
-    """Fill ``real`` with ``128 |one - other| + floor``, or where `twice` is 2 with that of the curvature."""
-    if twice:
-        for j in range(real.size):
-            size = np.int32(np.int32(one[j] + other[j]) - np.int32(np.int32(2) * here[j]))
-            real[j] = min(np.int32(min(abs(size), np.int32(1 << 17)) * np.int32(128)) + np.int32(floor), LOG_LIMIT)
+@leaf
+def _log_inputs(kind, planes, index, i, floor, real):  # type: ignore[no-untyped-def]
+    """Fill ``real`` with what a feature takes the logarithms of in a row."""
+    y, width = i + MARGIN, real.size
+    here = planes[index, y, MARGIN : MARGIN + width]
+    above = planes[index, y - 1, MARGIN : MARGIN + width]
+    below = planes[index, y + 1, MARGIN : MARGIN + width]
+    left = planes[index, y, MARGIN - 1 : MARGIN - 1 + width]
+    right = planes[index, y, MARGIN + 1 : MARGIN + 1 + width]
+    # One loop a kind, in 32 bits, so that each fills vector registers. Distances are below 2**24; slopes and
+    # curvatures beyond 2**17 samples are as good as 2**17, whose logarithm is the largest.
+    if kind == 0:
+        for j in range(width):
+            real[j] = min(np.int32(np.int32(8) * here[j]) + np.int32(floor), LOG_LIMIT)
+    elif kind == 1:
+        for j in range(width):
+            size = np.int32(np.int32(left[j] + right[j]) + np.int32(above[j] + below[j]))
+            real[j] = min(np.int32(size + np.int32(np.int32(4) * here[j])) + np.int32(floor), LOG_LIMIT)
+    elif kind == 2:
+        for j in range(width):
+            real[j] = min(np.int32(np.int32(4) * np.int32(here[j] + below[j])) + np.int32(floor), LOG_LIMIT)
+    elif kind == 3:
+        _log_slopes(below, above, floor, real)
+    elif kind == 4:
+        _log_slopes(right, left, floor, real)
+    elif kind == 5:
+        _log_curvatures(below, above, here, floor, real)
     else:
-        for j in range(real.size):
-            size = np.int32(one[j] - other[j])
-            real[j] = min(np.int32(min(abs(size), np.int32(1 << 17)) * np.int32(128)) + np.int32(floor), LOG_LIMIT)
+        _log_curvatures(right, left, here, floor, real)
+
+
+@leaf
+def _log_slopes(one, other, floor, real):  # type: ignore[no-untyped-def]
+    """Fill ``real`` with ``128 |one - other| + floor``."""
+    for j in range(real.size):
+        size = np.int32(one[j] - other[j])
+        real[j] = min(np.int32(min(abs(size), np.int32(1 << 17)) * np.int32(128)) + np.int32(floor), LOG_LIMIT)
+
+
+@leaf
+def _log_curvatures(one, other, here, floor, real):  # type: ignore[no-untyped-def]
+    """Fill ``real`` with ``128 |one + other - 2 here| + floor``."""
+    for j in range(real.size):
+        size = np.int32(np.int32(one[j] + other[j]) - np.int32(np.int32(2) * here[j]))
+        real[j] = min(np.int32(min(abs(size), np.int32(1 << 17)) * np.int32(128)) + np.int32(floor), LOG_LIMIT)
+
+
+@leaf
+def _store_logs(whole, features, f, i):  # type: ignore[no-untyped-def]
+    """The logarithms of a row, from the bits of its floats."""
+    row = features[f, i]
+    for j in range(row.size):
+        row[j] = (whole[j] >> 17) - (127 << 6)
 
 
 @kernel
@@ -266,7 +283,7 @@ def weigh_features(features, weights, prior, prior_weight, base):  # type: ignor
                 row[j] += prior_weight * prior[i, j]
 
 
-@kernel
+@leaf
 def _near(distances, y, x):  # type: ignore[no-untyped-def]
     """Eight times the weighted mean of the distances of six causal neighbours."""
     above = distances[y - 1]
@@ -274,7 +291,7 @@ def _near(distances, y, x):  # type: ignore[no-untyped-def]
     return 2 * (np.int64(here[x - 1]) + above[x]) + above[x - 1] + above[x + 1] + here[x - 2] + distances[y - 2, x]
 
 
-@kernel
+@leaf
 def _wide(near, distances, y, x):  # type: ignore[no-untyped-def]
     """`_near` and eight neighbours farther out: sixteen times a mean."""
     above = distances[y - 1]
@@ -285,20 +302,20 @@ def _wide(near, distances, y, x):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@kernel
+@leaf
 def cell(nearby, octaves, shift):  # type: ignore[no-untyped-def]
     """The cell of corrections for a logarithm of what is near and a log-scale, both in 1/64 octave."""
     near = min(max((nearby >> 5) - _NEAR_LOWEST - 2 * shift, 0), NEARS - 1)
     return near, min(max(((octaves - (shift << 6)) >> 5) + 8, 0), LEVELS - 1)
 
 
-@kernel
+@leaf
 def scale_of(octaves, correction):  # type: ignore[no-untyped-def]
     """The scale to code with, in eighths of an octave from 2**-5."""
     return min(max(((octaves + (correction >> 10) + 4) >> 3) + 40, 0), MAX_SCALE)
 
 
-@kernel
+@leaf
 def learn(  # type: ignore[no-untyped-def]
     scale, distance, gradient, by_level, seen_level, near, level, by_phase, seen_phase, p, q
 ):  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.haar.squares import moments, solve
-from haarchive.codecs.haar.vectors import vector_kernel
+from haarchive.codecs.haar.vectors import vector_kernel, vector_leaf
 
 __all__ = ["exponentiate", "fit_scale", "gather", "scales_of"]
 
@@ -81,19 +81,23 @@ def scales_of(features, weights, n):  # type: ignore[no-untyped-def]
     -------
     (n,) float32
     """
-    count = features.shape[0]
     scales = np.zeros(n, np.float32)
     for begin in range(0, n, _BLOCK):
-        row = scales[begin : begin + _BLOCK]
-        for k in range(count):
-            factor = np.float32(weights[k])
-            feature = features[k, begin : begin + row.size]
-            for i in range(row.size):
-                row[i] += factor * feature[i]
+        end = min(begin + _BLOCK, n)
+        for k in range(features.shape[0]):
+            _add_feature(scales, begin, end, np.float32(weights[k]), features, k)
+        row = scales[begin:end]
         for i in range(row.size):
             row[i] = min(max(row[i], np.float32(_LOWEST)), np.float32(_HIGHEST))
         exponentiate(row)
     return scales
+
+
+@vector_leaf
+def _add_feature(scales, begin, end, factor, features, k):  # type: ignore[no-untyped-def]
+    row, feature = scales[begin:end], features[k, begin:end]
+    for i in range(row.size):
+        row[i] += factor * feature[i]
 
 
 @vector_kernel

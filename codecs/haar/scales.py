@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import leaf
 from haarchive.codecs.errors import ModelError
 
 __all__ = [
@@ -69,7 +69,7 @@ class ScaleTables:
     fine: NDArray[np.uint8]
 
 
-@kernel
+@leaf
 def half_octaves(value, log):  # type: ignore[no-untyped-def]
     """``floor(2 * log2(value + 1))`` for value >= 0, by table; approximate above 4095."""
     steps = 0
@@ -79,7 +79,7 @@ def half_octaves(value, log):  # type: ignore[no-untyped-def]
     return np.int64(log[value]) + steps
 
 
-@kernel
+@leaf
 def log64(value, fine):  # type: ignore[no-untyped-def]
     """``64 * log2(value)`` for value >= 1, by table, rounded down."""
     octaves = 10
@@ -95,7 +95,7 @@ def log64(value, fine):  # type: ignore[no-untyped-def]
     return (octaves << 6) + np.int64(fine[value - 1024])
 
 
-@kernel
+@leaf
 def gradient_row(scale, distance, gradient):  # type: ignore[no-untyped-def]
     """Look the gradient up.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import leaf
 
 __all__ = ["INPUT_LIMIT", "bound_weights", "filter_output", "learn", "normalised", "reciprocal"]
 
@@ -22,24 +22,35 @@ INPUT_LIMIT = (1 << 24) - 1
 _WEIGHT_LIMIT = 1 << 27
 
 
-@kernel
-def filter_output(history, weights):  # type: ignore[no-untyped-def]
-    """Sum of products of the last inputs and the weights, both ``(k,) int32``: in 1/16, at most `INPUT_LIMIT`."""
-    acc = np.int64(0)
-    for k in range(weights.size):
-        acc += np.int64(weights[k]) * np.int64(history[k])
-    return min(max(acc >> 24, -INPUT_LIMIT), INPUT_LIMIT)
-
-
-@kernel
-def learn(heard, weights, error, gain):  # type: ignore[no-untyped-def]
-    """Move the weights along the normalised inputs.
+@leaf
+def filter_output(history, weights, channel, stage, end, taps):  # type: ignore[no-untyped-def]
+    """What a filter says of the next input: in 1/16, at most `INPUT_LIMIT`.
 
     Parameters
     ----------
-    heard : (k,) int8
-        The last inputs, normalised, in 1/16.
-    weights : (k,) int32
+    history : (C, F, n) int32
+        Inputs of each channel's filters; the last one is at ``end - 1``.
+    weights : (C, F, k) int32
+        The first `taps` of them count, the last for the latest input.
+    channel, stage, end, taps : int
+    """
+    past, own = history[channel, stage, end - taps : end], weights[channel, stage, :taps]
+    acc = np.int64(0)
+    for k in range(own.size):
+        acc += np.int64(own[k]) * np.int64(past[k])
+    return min(max(acc >> 24, -INPUT_LIMIT), INPUT_LIMIT)
+
+
+@leaf
+def learn(heard, weights, channel, stage, end, taps, error, gain):  # type: ignore[no-untyped-def]
+    """Move a filter's weights along the normalised inputs.
+
+    Parameters
+    ----------
+    heard : (C, F, n) int8
+        Inputs, normalised, in 1/16.
+    weights, channel, stage, end, taps
+        As for `filter_output`.
     error : int
         What the filter left, normalised, in 1/512; at most 2047.
     gain : int
@@ -47,24 +58,25 @@ def learn(heard, weights, error, gain):  # type: ignore[no-untyped-def]
     """
     # |step| < 2**14, so that |step * heard| < 2**21.
     step = np.int32((error * gain + (1 << 12)) >> 13)
-    for k in range(weights.size):
-        weights[k] = np.int32(weights[k] + np.int32(step * np.int32(heard[k])))
+    past, own = heard[channel, stage, end - taps : end], weights[channel, stage, :taps]
+    for k in range(own.size):
+        own[k] = np.int32(own[k] + np.int32(step * np.int32(past[k])))
 
 
-@kernel
+@leaf
 def bound_weights(weights):  # type: ignore[no-untyped-def]
     """Clamp weights; between two calls at most 64 steps of less than 2**21 each may be made."""
     for k in range(weights.size):
         weights[k] = min(max(weights[k], -_WEIGHT_LIMIT), _WEIGHT_LIMIT)
 
 
-@kernel
+@leaf
 def reciprocal(mean):  # type: ignore[no-untyped-def]
     """``2**40 / mean`` of a mean magnitude in 2**-12 sample, which counts as half a sample at least."""
     return (1 << 40) // max(mean, 1 << 11)
 
 
-@kernel
+@leaf
 def normalised(value, inverse, bits, limit):  # type: ignore[no-untyped-def]
     """``value`` (1/16, below 2**26) by its `reciprocal` mean, with so many fraction bits, clipped."""
     return min(max((value * inverse) >> (32 - bits), -limit), limit)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions import logistic_tables
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.haar.scales import gradient_row, half_octaves, log64, scale_tables
 from haarchive.codecs.haar.sound_cascade import (
     INPUT_LIMIT,
@@ -133,7 +133,7 @@ def _inverse_roots() -> NDArray[np.int64]:
     return inverse_root_table()
 
 
-@kernel
+@leaf
 def _products(weights, history):  # type: ignore[no-untyped-def]
     acc = np.int64(0)
     for k in range(weights.size):
@@ -141,14 +141,14 @@ def _products(weights, history):  # type: ignore[no-untyped-def]
     return acc
 
 
-@kernel
+@leaf
 def _linear(weights, x, here, order, channel, limit):  # type: ignore[no-untyped-def]
-    """What the weights ``(C, order + 1) int32`` of a channel predict at a time, in 1/16."""
+    """What the weights ``(C, C, order + 1) int32`` predict of a channel at a time, in 1/16."""
     acc = np.int64(0)
     for h in range(x.shape[0]):
-        acc += _products(weights[h, :order], x[h, here - order : here])
+        acc += _products(weights[channel, h, :order], x[h, here - order : here])
     if channel == 1:
-        acc += np.int64(weights[0, order]) * np.int64(x[0, here])
+        acc += np.int64(weights[1, 0, order]) * np.int64(x[0, here])
     return min(max(acc >> 20, -limit), limit)
 
 
@@ -240,17 +240,16 @@ def _code(  # type: ignore[no-untyped-def]
                     heard[c, s, :longest] = heard[c, s, _WINDOW:]
         here = margin + t
         for c in range(channels):
-            linear = _linear(weights[c], x, here, order, c, limit)
+            linear = _linear(weights, x, here, order, c, limit)
             first_linear = linear
             second_linear = linear
             if second_order:
-                second_linear = _linear(second_weights[c], x, here, second_order, c, limit)
+                second_linear = _linear(second_weights, x, here, second_order, c, limit)
                 linear += ((second_linear - linear) * mix[c] + 128) >> 8
             place = linear
             # The filters' outputs need what is known before the sample only: each predicts what the one before leaves.
             for s in range(filters):
-                k = taps[s]
-                output[s] = filter_output(history[c, s, at + longest - k : at + longest], filter_weights[c, s, :k])
+                output[s] = filter_output(history, filter_weights, c, s, at + longest, taps[s])
                 place += (output[s] * trust[c, s] + 128) >> 8
             place = min(max(place, -limit), limit)
             near = min(max(half_octaves(fast[c] >> 5, log) - 4, 0), _CLASSES - 1)
@@ -286,14 +285,13 @@ def _code(  # type: ignore[no-untyped-def]
                 mix_squared[c] += said * said
             rest = min(max((value << 4) - linear, -INPUT_LIMIT), INPUT_LIMIT)
             for s in range(filters):
-                k = taps[s]
                 end = at + longest
                 goal = normalised(rest, per_loudness, 9, 4095)
                 said = normalised(output[s], per_loudness, 9, 4095)
                 agreed[c, s] += goal * said
                 said_squared[c, s] += said * said
                 wrong = normalised(rest - output[s], per_loudness, 9, 2047)
-                learn(heard[c, s, end - k : end], filter_weights[c, s, :k], wrong, gains[s])
+                learn(heard, filter_weights, c, s, end, taps[s], wrong, gains[s])
                 history[c, s, end] = rest
                 heard[c, s, end] = min(max(goal >> 5, -127), 127)
                 rest = min(max(rest - ((output[s] * trust[c, s] + 128) >> 8), -INPUT_LIMIT), INPUT_LIMIT)

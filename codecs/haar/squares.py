@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.haar.vectors import vector_kernel
+from haarchive.codecs.haar.vectors import vector_kernel, vector_leaf
 
 __all__ = ["Moments", "eliminate", "inverse", "moments", "padded_moments", "quantise", "residuals", "saving", "solve"]
 
@@ -102,14 +102,20 @@ def residuals(taps, goal, solution):  # type: ignore[no-untyped-def]
     """
     left = goal.copy()
     for begin in range(0, goal.size, _BLOCK):
-        row = left[begin : begin + _BLOCK]
+        end = min(begin + _BLOCK, goal.size)
         for k in range(taps.shape[0]):
             factor = np.float32(solution[k])
             if factor != 0.0:
-                tap = taps[k, begin : begin + row.size]
-                for i in range(row.size):
-                    row[i] -= factor * tap[i]
+                _take_tap(left, begin, end, factor, taps, k)
     return left
+
+
+@vector_leaf
+def _take_tap(left, begin, end, factor, taps, k):  # type: ignore[no-untyped-def]
+    """Subtract what a tap says of some samples."""
+    row, tap = left[begin:end], taps[k, begin:end]
+    for i in range(row.size):
+        row[i] -= factor * tap[i]
 
 
 @vector_kernel
@@ -140,12 +146,18 @@ def inverse(matrix, ridge):  # type: ignore[no-untyped-def]
         row[p] = pivot
         for i in range(count):
             if i != p:
-                other = result[i]
-                factor = other[p]
-                other[p] = 0.0
-                for j in range(count):
-                    other[j] -= factor * row[j]
+                factor = result[i, p]
+                result[i, p] = 0.0
+                _take_row(result, i, factor, row)
     return result
+
+
+@vector_leaf
+def _take_row(matrix, i, factor, other):  # type: ignore[no-untyped-def]
+    """Subtract a multiple of a row from another."""
+    row = matrix[i]
+    for j in range(row.size):
+        row[j] -= factor * other[j]
 
 
 @vector_kernel
@@ -207,9 +219,7 @@ def eliminate(gram, ridge, moment, cost, most):  # type: ignore[no-untyped-def]
             if kept[i]:
                 factor = row[i] * share
                 solution[i] -= factor * solution[worst]
-                target = left[i]
-                for j in range(count):
-                    target[j] -= factor * row[j]
+                _take_row(left, i, factor, row)
         solution[worst] = 0.0
     return kept, solution
 

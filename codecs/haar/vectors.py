@@ -7,7 +7,11 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["vector_kernel"]
+from haarchive.codecs.distributions.jit import LEAF_OPTIONS
+
+__all__ = ["vector_kernel", "vector_leaf"]
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 
 
 def vector_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -15,9 +19,13 @@ def vector_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
     What comes out may differ in the last digits between processors, so decoders must not depend on it.
     """
-    options = {"nogil": True, "fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
     try:
-        compiled = njit(cache=True, **options)(function)
+        compiled = njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:
-        compiled = njit(**options)(function)
+        compiled = njit(**_OPTIONS)(function)
     return compiled  # type: ignore[no-any-return]
+
+
+def vector_leaf(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `leaf`, for the same loops."""
+    return njit(**_OPTIONS, **LEAF_OPTIONS)(function)  # type: ignore[no-any-return]

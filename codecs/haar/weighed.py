@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions import logistic_tables
-from haarchive.codecs.distributions.jit import inlined
+from haarchive.codecs.distributions.jit import leaf
 from haarchive.codecs.distributions.tables import PROBABILITY_ONE
 from haarchive.codecs.haar.occurrences import ONE
 from haarchive.codecs.rans.kernels import add_gamma, advance, slot, take_gamma
@@ -56,7 +56,7 @@ def weighed(weights: NDArray[np.int64], firsts: NDArray[np.int32], seconds: NDAr
     return Weighed(rising, rising[::-1].copy(), firsts, seconds, np.empty(largest, np.int32))
 
 
-@inlined
+@leaf
 def _weigh(table, middle, i, j, weighed, cdf, offset, low, size):  # type: ignore[no-untyped-def]
     """Fill the products of a table, and return their sum.
 
@@ -92,7 +92,7 @@ def _weigh(table, middle, i, j, weighed, cdf, offset, low, size):  # type: ignor
     return total + escape * _ESCAPE
 
 
-@inlined
+@leaf
 def add_weighed(  # type: ignore[no-untyped-def]
     value, location, scale, i, j, weighed, cdf, offset, low, size, start, freq, n
 ):  # fmt: skip
@@ -136,7 +136,7 @@ def add_weighed(  # type: ignore[no-untyped-def]
     return n, np.int64(cdf[at + 1]) - np.int64(cdf[at])
 
 
-@inlined
+@leaf
 def take_weighed(  # type: ignore[no-untyped-def]
     location, scale, i, j, weighed, cdf, offset, low, size, state, words, pos
 ):  # fmt: skip

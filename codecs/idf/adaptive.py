@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.haar.adapt import NEAR_FLOOR, logarithm
 from haarchive.codecs.haar.scales import gradient_row
 from haarchive.codecs.rans.values import MAX_SCALE, add_value, take_value
@@ -49,7 +49,7 @@ _STEP = np.array([max((1 << 17) // (2 * n + 61), (1 << 16) // 100) for n in rang
 _PHASE_STEP = np.array([max(7 * (1 << 17) // (10 * (2 * n + 41)), (1 << 16) // 200) for n in range(256)], np.int64)
 
 
-@kernel
+@leaf
 def solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
     """Gauss-Seidel sweeps of ``(gram + ridge I) w = moment``."""
     top = np.int64(1)
@@ -68,7 +68,7 @@ def solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
             weights[k] = min(max(weight, -_WEIGHT_LIMIT), _WEIGHT_LIMIT)
 
 
-@kernel
+@leaf
 def accumulate(gram, features):  # type: ignore[no-untyped-def]
     """Add the outer product of features to the upper triangle of `gram`."""
     count = features.size
@@ -80,7 +80,7 @@ def accumulate(gram, features):  # type: ignore[no-untyped-def]
             row[m] += feature * np.int64(rest[m])
 
 
-@kernel
+@leaf
 def _nearby(error, at, stride):  # type: ignore[no-untyped-def]
     """Eight times the weighted mean size of six causal neighbours."""
     return (
@@ -89,7 +89,7 @@ def _nearby(error, at, stride):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@kernel
+@leaf
 def _around(error, at, stride):  # type: ignore[no-untyped-def]
     """Eight times the weighted mean size of a sample and its four neighbours."""
     return (
@@ -98,7 +98,7 @@ def _around(error, at, stride):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@kernel
+@leaf
 def _missed(missed, at, stride):  # type: ignore[no-untyped-def]
     """Sixteen times the weighted mean of how far an expert missed fourteen causal neighbours."""
     above, over = at - stride, at - 2 * stride
@@ -110,11 +110,29 @@ def _missed(missed, at, stride):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@kernel
+@leaf
 def _normalised(value, octave):  # type: ignore[no-untyped-def]
     """A quantity in 1/16 sample in units of 1/256 of the scale ``2**octave``, clamped."""
     scaled = value << (4 - octave) if octave <= 4 else value >> (octave - 4)
     return min(max(scaled, -_SIGNIFICANT), _SIGNIFICANT)
+
+
+@leaf
+def _weighted(weights, expert, phase, values, count):  # type: ignore[no-untyped-def]
+    """What an expert says, in 2**-20, rounding included."""
+    own = weights[expert, phase]
+    total = np.int64(1) << (_WEIGHT_BITS - 1)
+    for k in range(count):
+        total += own[k] * values[k]
+    return total
+
+
+@leaf
+def _add_moment(moment, expert, phase, left, scaled, count):  # type: ignore[no-untyped-def]
+    """Add what an expert should have said, times its features."""
+    own = moment[expert, phase]
+    for k in range(count):
+        own[k] += left * np.int64(scaled[k])
 
 
 @kernel
@@ -215,10 +233,7 @@ def adapt_channel(  # type: ignore[no-untyped-def]
                 values[k] = np.int64(stack[at + plus[k]]) - np.int64(stack[at + minus[k]])
                 scaled[k] = _normalised(values[k], unit)
             for e in range(experts):
-                total = np.int64(1) << (_WEIGHT_BITS - 1)
-                own_weights = weights[e, row_phase + q if phased[e] else 0]
-                for k in range(counts[e]):
-                    total += own_weights[k] * values[k]
+                total = _weighted(weights, e, row_phase + q if phased[e] else 0, values, counts[e])
                 guess[e + 1] = min(max(guess[parents[e] + 1] + (total >> _WEIGHT_BITS), -limit), limit)
             above, share = np.int64(0), np.int64(0)
             for e in range(experts + 1):
@@ -247,9 +262,7 @@ def adapt_channel(  # type: ignore[no-untyped-def]
             accumulate(of_row[q], scaled)
             for e in range(experts):
                 left = _normalised(error - guess[parents[e] + 1], unit)
-                own_moment = moment[e, row_phase + q if phased[e] else 0]
-                for k in range(counts[e]):
-                    own_moment[k] += left * np.int64(scaled[k])
+                _add_moment(moment, e, row_phase + q if phased[e] else 0, left, scaled, counts[e])
             slope = gradient_row(scale, min(abs((value << 4) - place), _LARGEST), gradient)
             for t in range(nears.size + 1):
                 visits = np.int64(seen_near[t, cells[t], level])

@@ -23,7 +23,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.haar.scales import gradient_row, half_octaves, log64
 from haarchive.codecs.haar.sound_cascade import (
     INPUT_LIMIT,
@@ -109,17 +109,17 @@ def _weights(lines, order):  # type: ignore[no-untyped-def]
     return np.zeros((lines, lines, order + 1), np.int32)
 
 
-@kernel
+@leaf
 def _linear(weights, x, here, order, line, limit):  # type: ignore[no-untyped-def]
-    """What the weights ``(G, order + 1) int32`` of a line predict at a place, in 1/16."""
+    """What the weights ``(G, G, order + 1) int32`` predict of a line at a place, in 1/16."""
     acc = np.int64(0)
     for h in range(x.shape[0]):
-        now = weights[h, :order]
+        now = weights[line, h, :order]
         past = x[h, here - order : here]
         for k in range(order):
             acc += np.int64(now[k]) * np.int64(past[k])
     for h in range(line):
-        acc += np.int64(weights[h, order]) * np.int64(x[h, here])
+        acc += np.int64(weights[line, h, order]) * np.int64(x[h, here])
     return min(max(acc >> 20, -limit), limit)
 
 
@@ -230,12 +230,11 @@ def adapt_sound(  # type: ignore[no-untyped-def]
             linear = min(max((network + 4) >> 3, -limit), limit)
             for p in range(predictors):
                 before[p] = linear
-                fitted[p] = _linear(weights[p][line], x[p], orders[p] + 1 + t, orders[p], line, limit)
+                fitted[p] = _linear(weights[p], x[p], orders[p] + 1 + t, orders[p], line, limit)
                 linear += ((fitted[p] - linear) * mix[c, p] + 128) >> 8
             place = linear
             for s in range(filters):
-                k = taps[s]
-                output[s] = filter_output(history[c, s, at + longest - k : at + longest], filter_weights[c, s, :k])
+                output[s] = filter_output(history, filter_weights, c, s, at + longest, taps[s])
                 place += (output[s] * trust[c, s] + 128) >> 8
             place = min(max(place, -limit), limit)
             # Scale.
@@ -285,14 +284,13 @@ def adapt_sound(  # type: ignore[no-untyped-def]
                 mix_agreed[c, p] += goal * said
                 mix_squared[c, p] += said * said
             for s in range(filters):
-                k = taps[s]
                 end = at + longest
                 goal = normalised(rest, per_loudness, 9, 4095)
                 said = normalised(output[s], per_loudness, 9, 4095)
                 agreed[c, s] += goal * said
                 said_squared[c, s] += said * said
                 wrong = normalised(rest - output[s], per_loudness, 9, 2047)
-                learn(heard[c, s, end - k : end], filter_weights[c, s, :k], wrong, gains[s])
+                learn(heard, filter_weights, c, s, end, taps[s], wrong, gains[s])
                 history[c, s, end] = rest
                 heard[c, s, end] = min(max(goal >> 5, -127), 127)
                 rest = min(max(rest - ((output[s] * trust[c, s] + 128) >> 8), -INPUT_LIMIT), INPUT_LIMIT)

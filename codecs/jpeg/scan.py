@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.dct.coefficients import LARGEST_COEFFICIENT
 from haarchive.codecs.dct.transform import ZIGZAG
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.jpeg.huffman import Table
 from haarchive.codecs.jpeg.syntax import Frame
 
@@ -107,7 +107,7 @@ def _order(frame: Frame) -> NDArray[np.int64]:
     return np.array([*frame.units, frame.restart], np.int64)
 
 
-@kernel
+@leaf
 def _extended(bits: Any, size: Any) -> Any:
     """A number of `size` bits (T.81, F.2.2.1)."""
     return bits if size == 0 or bits >> (size - 1) else bits - (1 << size) + 1
@@ -207,7 +207,7 @@ def _read(data, begin, lookups, shapes, order, zigzag, out, pad):  # type: ignor
     return end
 
 
-@kernel
+@leaf
 def _put(bits, length, acc, held, out, at):  # type: ignore[no-untyped-def]
     """Append bits; whole bytes go to `out`, with a zero after FF, while there is room."""
     acc, held = (acc << length) | bits, held + length
@@ -224,7 +224,7 @@ def _put(bits, length, acc, held, out, at):  # type: ignore[no-untyped-def]
     return acc & ((1 << held) - 1), held, at
 
 
-@kernel
+@leaf
 def _bit_length(x: Any) -> Any:
     n = 0
     while x >> n:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.distributions.tables import PROBABILITY_BITS
 
 __all__ = [
@@ -57,7 +57,7 @@ LONG_LENGTH = PROBABILITY_BITS
 LENGTH_BITS = 5
 
 
-@kernel
+@leaf
 def put(state, start, freq, words, pos):  # type: ignore[no-untyped-def]
     """Encode one symbol.
 
@@ -85,7 +85,7 @@ def put(state, start, freq, words, pos):  # type: ignore[no-untyped-def]
     return state + quotient * ((1 << PROBABILITY_BITS) - width) + np.int64(start), pos
 
 
-@kernel
+@leaf
 def flush(state, words, pos):  # type: ignore[no-untyped-def]
     """Write the state, two words, in front of the others; returns where the stream begins."""
     words[pos - 1] = np.uint16(state >> WORD_BITS)
@@ -93,7 +93,7 @@ def flush(state, words, pos):  # type: ignore[no-untyped-def]
     return pos - 2
 
 
-@kernel
+@leaf
 def begin(words, pos):  # type: ignore[no-untyped-def]
     """Read a decoder's state at `pos`; returns ``(state, pos)``. Missing words read as zero."""
     low = np.int64(words[pos]) if pos < words.size else np.int64(0)
@@ -101,13 +101,13 @@ def begin(words, pos):  # type: ignore[no-untyped-def]
     return high << WORD_BITS | low, pos + 2
 
 
-@kernel
+@leaf
 def slot(state):  # type: ignore[no-untyped-def]
     """The slot of the next symbol, in ``[0, 2**PROBABILITY_BITS)``: its interval contains it."""
     return state & SLOT_MASK
 
 
-@kernel
+@leaf
 def advance(state, slot, start, freq, words, pos):  # type: ignore[no-untyped-def]
     """Step over the symbol whose interval contains `slot`.
 
@@ -160,7 +160,7 @@ def encode_ops(start, freq, n):  # type: ignore[no-untyped-def]
     return words[flush(state, words, pos) :]
 
 
-@kernel
+@leaf
 def add_bits(value, bits, start, freq, n):  # type: ignore[no-untyped-def]
     """Append an operation that codes `bits` <= PROBABILITY_BITS equally likely bits to a list of operations.
 
@@ -184,7 +184,7 @@ def add_bits(value, bits, start, freq, n):  # type: ignore[no-untyped-def]
     return n + 1
 
 
-@kernel
+@leaf
 def take_bits(bits, state, words, pos):  # type: ignore[no-untyped-def]
     """Decode what `add_bits` coded; returns ``(value, state, pos)``."""
     shift = PROBABILITY_BITS - bits
@@ -194,7 +194,7 @@ def take_bits(bits, state, words, pos):  # type: ignore[no-untyped-def]
     return value, state, pos
 
 
-@kernel
+@leaf
 def add_gamma(value, start, freq, n):  # type: ignore[no-untyped-def]
     """Append operations that code a number of any size, small ones cheaply (after Elias' gamma code, 1975).
 
@@ -236,7 +236,7 @@ def add_gamma(value, start, freq, n):  # type: ignore[no-untyped-def]
     return n
 
 
-@kernel
+@leaf
 def take_gamma(state, words, pos):  # type: ignore[no-untyped-def]
     """Decode what `add_gamma` coded; returns ``(value, state, pos)``.
 

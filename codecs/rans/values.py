@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from haarchive.codecs.distributions.jit import kernel
+from haarchive.codecs.distributions.jit import leaf
 from haarchive.codecs.distributions.logistic import SCALES
 from haarchive.codecs.distributions.tables import entry_of_slot
 from haarchive.codecs.rans.kernels import (
@@ -38,7 +38,7 @@ TOP_TABLE = SCALES - 1
 """The scale of the largest tables: values of larger ones have low bits that go as they are."""
 
 
-@kernel
+@leaf
 def _place(location, scale):  # type: ignore[no-untyped-def]
     """Table index, integer location in units of ``2**bits``, and how many low bits go as they are."""
     bits = 0
@@ -50,7 +50,7 @@ def _place(location, scale):  # type: ignore[no-untyped-def]
     return (scale << 4) | (location & 15), location >> 4, bits
 
 
-@kernel
+@leaf
 def add_value(value, location, scale, cdf, offset, low, size, start, freq, n):  # type: ignore[no-untyped-def]
     """Append the operations that code an integer.
 
@@ -96,7 +96,7 @@ def add_value(value, location, scale, cdf, offset, low, size, start, freq, n):  
     return n
 
 
-@kernel
+@leaf
 def take_value(location, scale, cdf, offset, low, size, first, state, words, pos):  # type: ignore[no-untyped-def]
     """Decode what `add_value` coded; returns ``(value, state, pos)``.
 

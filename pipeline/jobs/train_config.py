@@ -112,6 +112,9 @@ class TrainConfig(BaseModel):
     ycbcr : float
         Of 'idf' with the colour transform 'ycocg-r': how many of the examples in colour are given as Y, Cb, Cr, half of
         these with subsampled chroma, as the codec codes what decoders and cameras made of such.
+    camera : float
+        Of 'idf': how many of the examples are made as another camera would have given them first: resampled, exposed
+        otherwise and with noise.
     learning_rate : float
         Adam's, with a short warm-up and a cosine to zero.
     validate_every : int
@@ -134,6 +137,7 @@ class TrainConfig(BaseModel):
     steps: int = Field(ge=1)
     degrade: float = Field(default=0.0, ge=0, le=1)
     ycbcr: float = Field(default=0.0, ge=0, le=1)
+    camera: float = Field(default=0.0, ge=0, le=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     validate_every: int = Field(default=500, ge=1)
     seed: int = 0

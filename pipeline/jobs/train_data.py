@@ -13,6 +13,7 @@ from haarchive.codecs.errors import ConfigError, SourceUnreadableError
 from haarchive.codecs.haar import colour, ycbcr
 from haarchive.codecs.haar.sound_band import amplitude_shift
 from haarchive.codecs.idf.pictures import of_ycbcr
+from haarchive.pipeline.jobs.augment import cut, degraded, photographed, subsampled
 from haarchive.pipeline.jobs.cifar10 import Split, read_cifar10
 from haarchive.pipeline.jobs.train_config import TrainConfig
 
@@ -20,8 +21,6 @@ __all__ = ["Corpus", "load_corpus"]
 
 _COLOUR_ODDS = {"ycocg-r": 0.4, "rgb": 0.3, "grb": 0.15, "brg": 0.15}
 _DEGRADED_MARGIN = 16
-_JPEG_2000_ODDS = 0.35
-_SUBSAMPLED_ODDS = 0.5
 _CIFAR10: Mapping[str, Split] = {"cifar10:train": "train", "cifar10:test": "test"}
 """What stands in a configuration instead of a folder."""
 _FIXED_FILES = 6
@@ -88,7 +87,7 @@ class Corpus:
             else:
                 crop = _image_crop(
                     array, self._config.crop, planes, colours, self._config.degrade, rng,
-                    upright=name in _CIFAR10, ycbcr_odds=self._config.ycbcr,
+                    upright=name in _CIFAR10, ycbcr_odds=self._config.ycbcr, camera_odds=self._config.camera,
                 )  # fmt: skip
                 examples.append(crop)
         return _stack(examples)
@@ -177,6 +176,7 @@ def _image_crop(
     augment: bool = True,
     upright: bool = False,
     ycbcr_odds: float = 0.0,
+    camera_odds: float = 0.0,
 ) -> tuple[NDArray[np.int32], int]:
     # What goes through a lossy codec is cut out with a margin first, so that its grid lies anywhere.
     margin = (
@@ -184,11 +184,12 @@ def _image_crop(
         if degrade and all(n >= s + _DEGRADED_MARGIN for n, s in zip(image.shape, size, strict=False))
         else 0
     )
-    crop = _cut(image, (size[0] + margin, size[1] + margin), rng)
+    wide = (size[0] + margin, size[1] + margin)
+    crop = photographed(image, wide, rng) if camera_odds and rng.random() < camera_odds else cut(image, wide, rng)
     if margin:
         if rng.random() < degrade:
-            crop = _degraded(np.ascontiguousarray(crop), rng)
-        crop = _cut(crop, size, rng)
+            crop = degraded(np.ascontiguousarray(crop), rng)
+        crop = cut(crop, size, rng)
     if augment and upright:  # photographs have an up and a down, slides have not
         crop = crop[:, :: rng.choice((1, -1))]
     elif augment:
@@ -200,53 +201,13 @@ def _image_crop(
     if planes == 1:
         samples = samples[rng.integers(len(samples)) if augment else 0][None]
     elif ycbcr_odds and rng.random() < ycbcr_odds:
-        return of_ycbcr(_subsampled(ycbcr.from_rgb("ycbcr", np.ascontiguousarray(samples))[0], rng)), 0
+        return of_ycbcr(subsampled(ycbcr.from_rgb("ycbcr", np.ascontiguousarray(samples))[0], rng)), 0
     else:
         samples = colour.forward(name, np.ascontiguousarray(samples))
     samples = samples.copy()
     # As codecs do: planes that are differences have no middle to take off.
     samples[: 1 if name != "none" else planes] -= 128
     return samples, 0
-
-
-def _cut(image: NDArray[Any], size: tuple[int, int], rng: np.random.Generator) -> NDArray[Any]:
-    y, x = (int(rng.integers(n - s + 1)) for n, s in zip(image.shape, size, strict=False))
-    return image[y : y + size[0], x : x + size[1]]
-
-
-def _degraded(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture as scanners leave it that store JPEG or JPEG 2000."""
-    import imagecodecs
-
-    if rng.random() < _JPEG_2000_ODDS:
-        encoded = imagecodecs.jpeg2k_encode(image, level=int(rng.integers(32, 46)), codecformat="j2k")
-        lossy: NDArray[np.uint8] = imagecodecs.jpeg2k_decode(encoded)
-    else:
-        subsampling = str(rng.choice(("444", "422", "420"))) if image.shape[2] == 3 else None
-        quality = int(rng.integers(30, 96))
-        lossy = imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(image, level=quality, subsampling=subsampling))
-    return lossy.reshape(image.shape)
-
-
-def _subsampled(ycc: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
-    """Y, Cb, Cr with chroma as it is, or of half the width, or of half the width and height."""
-    if rng.random() >= _SUBSAMPLED_ODDS:
-        return ycc
-    chroma = _half_and_back(ycc[1:])
-    if rng.random() < 0.5:
-        chroma = _half_and_back(chroma.swapaxes(1, 2)).swapaxes(1, 2)
-    return np.concatenate([ycc[:1], chroma])
-
-
-def _half_and_back(planes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Means of neighbouring columns, and columns between these: three parts of the nearer and one of the farther."""
-    even = planes.shape[2] & ~1
-    halves = (planes[..., :even:2] + planes[..., 1:even:2] + 1) >> 1
-    wide = np.pad(halves, ((0, 0), (0, 0), (1, 1)), mode="edge")
-    result = planes.copy()
-    result[..., :even:2] = (3 * halves + wide[..., :-2] + 1) >> 2
-    result[..., 1:even:2] = (3 * halves + wide[..., 2:] + 2) >> 2
-    return result
 
 
 def _audio_crop(
