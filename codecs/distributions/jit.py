@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from numba import njit
 from numba.core.options import DefaultOptions
 
-__all__ = ["LEAF_OPTIONS", "kernel", "leaf"]
+__all__ = ["LEAF_OPTIONS", "kept", "kernel", "leaf"]
 
 LEAF_OPTIONS: dict[str, Any] = {"forceinline": True} | ({"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {})
 """Of numba: into the machine code of callers, and without counting references (see `leaf`)."""
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function with numba at its first call, without the GIL, and keep the machine code on disk.
+    """Compile a function with numba at its first call, without the GIL, and keep the machine code on disk."""
+    return kept(function)
 
-    Where there is no place to keep it (a read-only installation and no home folder, as in some containers),
-    each process compiles anew.
+
+def kept(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """Compile a function with numba's options, and keep the machine code for as long as no kernel's source changes.
+
+    Where there is no place to keep it (a read-only installation and no home folder, as in some containers), each
+    process compiles anew.
 
     Notes
     -----
     numba discards kept code when the file of the function changes, not when a kernel that it calls changes in
-    another file. After editing such a kernel delete the ``__pycache__`` folders, or set ``NUMBA_CACHE_DIR``
-    to a new folder.
+    another file: after an update in place a codec could go on writing what the version before wrote. So the code is
+    stamped with the sources of all kernels. The stamp has no public name; should a release of numba lack it, numba's
+    own rule holds.
     """
     try:
-        compiled = njit(nogil=True, cache=True)(function)
+        compiled = njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:
-        compiled = njit(nogil=True)(function)
+        return njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
+    with suppress(AttributeError):
+        compiled._cache._cache_file._source_stamp = _sources()
     return compiled  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def _sources() -> str:
+    """A digest of every module that may hold kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def leaf(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,9 +5,12 @@ Only the encoder runs this, in floating point; what it sends are integers, and d
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from haarchive.codecs.distributions.jit import kept, kernel
 
 __all__ = ["quantise", "reweigh", "solve_weights", "weighted_moments"]
 
@@ -62,7 +65,7 @@ def quantise(solution: NDArray[np.float64], fraction: int, limit: int) -> NDArra
     return np.clip(quantised, -limit, limit).astype(np.int32)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def reweigh(design, goal, solution, unit, weight):  # type: ignore[no-untyped-def]
     """Fill `weight` with unit / (|residual| + unit), in units of 1/256 and rounded to integers.
 
@@ -88,7 +91,7 @@ def reweigh(design, goal, solution, unit, weight):  # type: ignore[no-untyped-de
 # Everything that is summed is an integer (or a sixteenth of one), and for pictures of up to 10 bits the sums
 # stay below 2**53: they are exact in float64, so the order that vectorisation adds them in does not matter,
 # and the bitstream is the same whatever machine encodes.
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@partial(kept, fastmath={"reassoc", "contract"})
 def weighted_moments(design, goal, weight):  # type: ignore[no-untyped-def]
     """``X W X^T`` and ``X W y`` of a design ``(k, n) float32``, in float64."""
     k, n = design.shape

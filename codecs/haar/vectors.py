@@ -7,11 +7,11 @@ from typing import Any
 
 from numba import njit
 
-from haarchive.codecs.distributions.jit import LEAF_OPTIONS
+from haarchive.codecs.distributions.jit import LEAF_OPTIONS, kept
 
 __all__ = ["vector_kernel", "vector_leaf"]
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 
 
 def vector_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,13 +19,9 @@ def vector_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
     What comes out may differ in the last digits between processors, so decoders must not depend on it.
     """
-    try:
-        compiled = njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:
-        compiled = njit(**_OPTIONS)(function)
-    return compiled  # type: ignore[no-any-return]
+    return kept(function, **_OPTIONS)
 
 
 def vector_leaf(function: Callable[..., Any]) -> Callable[..., Any]:
     """Like `leaf`, for the same loops."""
-    return njit(**_OPTIONS, **LEAF_OPTIONS)(function)  # type: ignore[no-any-return]
+    return njit(nogil=True, **_OPTIONS, **LEAF_OPTIONS)(function)  # type: ignore[no-any-return]

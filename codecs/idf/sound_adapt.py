@@ -110,8 +110,10 @@ def _weights(lines, order):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def _linear(weights, x, here, order, line, limit):  # type: ignore[no-untyped-def]
-    """What the weights ``(G, G, order + 1) int32`` predict of a line at a place, in 1/16."""
+def _linear(all_weights, all_lines, predictor, t, order, line, limit):  # type: ignore[no-untyped-def]
+    """What one of the predictors' weights ``(G, G, order + 1) int32`` say of a line at time `t`, in 1/16."""
+    weights, x = all_weights[predictor], all_lines[predictor]
+    here = order + 1 + t
     acc = np.int64(0)
     for h in range(x.shape[0]):
         now = weights[line, h, :order]
@@ -230,7 +232,7 @@ def adapt_sound(  # type: ignore[no-untyped-def]
             linear = min(max((network + 4) >> 3, -limit), limit)
             for p in range(predictors):
                 before[p] = linear
-                fitted[p] = _linear(weights[p], x[p], orders[p] + 1 + t, orders[p], line, limit)
+                fitted[p] = _linear(weights, x, p, t, orders[p], line, limit)
                 linear += ((fitted[p] - linear) * mix[c, p] + 128) >> 8
             place = linear
             for s in range(filters):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
+from haarchive.codecs.distributions import jit
 from haarchive.codecs.distributions.jit import kernel, leaf
 
 
@@ -30,12 +33,29 @@ def test_a_kernel_compiles_where_its_code_cannot_be_kept() -> None:
     assert kernel(names["double"])(21) == 42
 
 
+def test_code_is_kept_until_the_source_of_any_kernel_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "kept_kernel.py"
+    path.write_text("from haarchive.codecs.distributions.jit import kernel\n@kernel\ndef twice(x):\n    return 2 * x\n")
+
+    def misses(sources: str) -> int:
+        monkeypatch.setattr(jit, "_sources", lambda: sources)
+        spec = importlib.util.spec_from_file_location("kept_kernel", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.twice(21) == 42
+        return int(sum(module.twice.stats.cache_misses.values()))
+
+    assert [misses(sources) for sources in ("one", "one", "another")] == [1, 0, 1]
+
+
 def test_leaves_count_no_references() -> None:
     plain, free = kernel(_bump), leaf(_bump)
     cells = np.zeros((3, 4), np.int64)
     assert [free(cells, 1, by) for by in (1, 5)] == [0, 2]
     assert [plain(cells, 2, by) for by in (1, 5)] == [0, 2]
-    assert "call void @NRT_" not in free.inspect_llvm(free.signatures[0])  # type: ignore[attr-defined]
+    assert "call void @NRT_" not in free.inspect_llvm(free.signatures[0])
 
 
 def test_a_leaf_cannot_allocate() -> None:
