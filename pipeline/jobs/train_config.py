@@ -113,7 +113,7 @@ class TrainConfig(BaseModel):
         Of 'idf' with the colour transform 'ycocg-r': how many of the examples in colour are given as Y, Cb, Cr, half of
         these with subsampled chroma, as the codec codes what decoders and cameras made of such.
     camera : float
-        Of 'idf': how many of the examples are made as another camera would have given them first: resampled, exposed
+        Of pictures: how many of the examples are made as another camera would have given them first: resampled, exposed
         otherwise and with noise.
     learning_rate : float
         Adam's, with a short warm-up and a cosine to zero.

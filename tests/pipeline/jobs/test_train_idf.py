@@ -123,6 +123,16 @@ def test_degraded_examples_carry_the_traces_of_a_lossy_codec(data: Path) -> None
     assert high(1.0) < 0.9 * high(0.0)  # noise goes first
 
 
+def test_examples_as_of_other_cameras_are_asked_for(data: Path) -> None:
+    def batch(**changes: float) -> NDArray[np.int32]:
+        corpus = load_corpus(CONFIG.model_copy(update={"degrade": 0.0, "batch": 16, **changes}), ("pictures",), data)
+        return corpus.batch(np.random.default_rng(7), 3, "ycocg-r")[0]
+
+    assert np.array_equal(batch(), batch(camera=0.0))
+    shifts = np.abs(batch(camera=1.0)[:, 0].mean(axis=(1, 2)) - batch()[:, 0].mean(axis=(1, 2)))
+    assert shifts.max() > 15  # exposed otherwise
+
+
 def test_examples_as_ycbcr_are_given_as_the_codec_gives_what_decoders_made(data: Path) -> None:
     whole = CONFIG.model_copy(update={"ycbcr": 1.0, "degrade": 0.0, "crop": (48, 48), "batch": 8})
     x, _ = load_corpus(whole, ["pictures"], data).batch(np.random.default_rng(1), 3, "ycocg-r")
