@@ -1,4 +1,4 @@
-"""What the bitstream of a picture begins with: some ten bytes, because small patches are coded each for itself."""
+"""What the bitstream of a picture begins with: three to ten bytes, because small patches are coded each for itself."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ MAX_PLANES = (1 << 16) - 1
 COLOURS = 3
 """The planes that a conversion is of: the first ones."""
 
-_PLAIN, _CONVERTED = 1, 2
-"""Versions: the second has one byte more, which names the conversion."""
+_PLAIN, _CONVERTED, _SHORT = 1, 2, 3
+"""Versions: the second has one byte more, which names the conversion; the third is for what most pictures are."""
 
 _RAW, _ADAPTIVE, _WIDE, _TOGETHER = 1, 2, 4, 8
+_FIRST, _SECOND = 1, 4
+"""Flags of the third version, which has no use for two of the others: the number of the conversion in binary digits."""
 _NUMBER, _OUTLIERS = 15, 16
 _MAX_NUMBER = 1 << 32
 
@@ -72,14 +74,21 @@ class IdfHeader:
         return max(0, self.bits - 8)
 
     def to_bytes(self) -> bytes:
-        """Version and flags, bits, the conversion, then divisor, height, width and planes of variable length."""
-        flags = _RAW * self.raw + _ADAPTIVE * self.adaptive + _WIDE * DTYPES.index(self.dtype)
-        flags += _TOGETHER * self.together
-        head = bytes([_PLAIN << 4 | flags, self.bits])
-        if self.conversion is not None:
-            number = 1 + list(CONVERSIONS).index(self.conversion)
-            head = bytes([_CONVERTED << 4 | flags, self.bits, number | _OUTLIERS * self.outliers])
+        """Version and flags, bits, the conversion, then divisor, height, width and planes of variable length.
+
+        Pictures of three planes of 8 bits that are not divided and list no pixels need version, flags and size.
+        """
+        flags = _ADAPTIVE * self.adaptive + _TOGETHER * self.together
         height, width, planes = self.shape
+        number = 0 if self.conversion is None else 1 + list(CONVERSIONS).index(self.conversion)
+        common = self.dtype == np.uint8 and (self.bits, self.divisor, planes) == (8, 1, COLOURS)
+        if common and not self.raw and not self.outliers:
+            flags |= _FIRST * (number & 1) | _SECOND * (number >> 1)
+            return bytes([_SHORT << 4 | flags]) + to_varint(height) + to_varint(width)
+        flags |= _RAW * self.raw | _WIDE * DTYPES.index(self.dtype)
+        head = bytes([_PLAIN << 4 | flags, self.bits])
+        if number:
+            head = bytes([_CONVERTED << 4 | flags, self.bits, number | _OUTLIERS * self.outliers])
         return head + b"".join(to_varint(n) for n in (self.divisor, height, width, planes))
 
     @classmethod
@@ -95,8 +104,10 @@ class IdfHeader:
         if len(rest) < 3:
             raise BitstreamError("an idf bitstream begins with a header: this one is too short")
         version, flags, bits = rest[0] >> 4, rest[0] & 15, rest[1]
+        if version == _SHORT:
+            return cls._from_short(flags, rest[1:])
         if version not in (_PLAIN, _CONVERTED):
-            raise BitstreamError(f"idf bitstream version {version} is not {_PLAIN} or {_CONVERTED}: update haarchive")
+            raise BitstreamError(f"idf bitstream version {version} is not {_PLAIN} to {_SHORT}: update haarchive")
         colours, rest = (rest[2], rest[3:]) if version == _CONVERTED else (0, rest[2:])
         numbers = []
         for _ in range(4):
@@ -117,4 +128,16 @@ class IdfHeader:
             sane = sane and dtype == np.uint8 and divisor == 1 and planes >= COLOURS and not raw
         if not sane or (raw and together) or not 1 <= divisor <= np.iinfo(dtype).max:
             raise BitstreamError("the header of an idf bitstream is damaged")
+        return header, rest
+
+    @classmethod
+    def _from_short(cls, flags: int, rest: memoryview) -> tuple[IdfHeader, memoryview]:
+        height, rest = from_varint(rest, _MAX_NUMBER)
+        width, rest = from_varint(rest, _MAX_NUMBER)
+        number = bool(flags & _FIRST) + 2 * bool(flags & _SECOND)
+        if max(height, width) > MAX_SIDE or number > len(CONVERSIONS):
+            raise BitstreamError("the header of an idf bitstream is damaged")
+        conversion = (None, *CONVERSIONS)[number]
+        adaptive, together = bool(flags & _ADAPTIVE), bool(flags & _TOGETHER)
+        header = cls(DTYPES[0], (height, width, COLOURS), adaptive=adaptive, together=together, conversion=conversion)
         return header, rest

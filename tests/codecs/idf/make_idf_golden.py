@@ -32,7 +32,7 @@ PICTURES = {
     "noise": np.random.Generator(np.random.PCG64(1)).integers(0, 256, (20, 21, 3)).astype(np.uint8),
 }
 
-WHOLE = ("five planes", "12 bits", "from coarse Y, Cb, Cr, with foreign pixels")
+WHOLE = ("five planes", "12 bits", "from Y, Cb, Cr", "from coarse Y, Cb, Cr, with foreign pixels")
 """Pictures whose bitstreams are kept as they are, to decode."""
 
 

@@ -49,3 +49,18 @@ def test_a_picture_of_old_decodes_to_its_samples(golden: dict[str, Any], kind: s
     (decoded,) = made_codec(kind).decode([Bitstream(bands)])
     assert np.array_equal(decoded, PICTURES[name])
     assert decoded.dtype == PICTURES[name].dtype
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["rgb", "from Y, Cb, Cr"])
+def test_headers_were_longer_once(kind: str, name: str) -> None:
+    codec, picture = made_codec(kind), PICTURES[name]
+    (bitstream,) = codec.encode([picture])
+    first = bitstream.bands[0]
+    assert first[0] >> 4 == 3
+    header, rest = IdfHeader.from_bytes(first)
+    assert max(header.shape) < 128
+    version = bytes([0x10 | first[0] & 10, 8] if header.conversion is None else [0x20 | first[0] & 10, 8, 1])
+    before = version + bytes([1, *header.shape]) + rest
+    (decoded,) = codec.decode([Bitstream((before, *bitstream.bands[1:]))])
+    assert np.array_equal(decoded, picture)

@@ -13,8 +13,9 @@ from haarchive.codecs.errors import BitstreamError
 from haarchive.codecs.haar.ycbcr import CONVERSIONS
 from haarchive.codecs.idf.header import DTYPES, MAX_PLANES, MAX_SIDE, IdfHeader
 
-PICTURE = IdfHeader(np.dtype(np.uint8), (80, 300, 3))
-CONVERTED = replace(PICTURE, conversion="ycbcr-coarse", outliers=True)
+SHORT = IdfHeader(np.dtype(np.uint8), (80, 300, 3))
+PICTURE = replace(SHORT, shape=(80, 300, 1))
+CONVERTED = replace(SHORT, conversion="ycbcr-coarse", outliers=True)
 
 
 @st.composite
@@ -52,15 +53,36 @@ def test_a_header_comes_back_and_leaves_what_follows(header: IdfHeader, rest: by
 
 
 def test_the_header_of_a_patch_is_short() -> None:
-    assert len(IdfHeader(np.dtype(np.uint8), (80, 80, 3)).to_bytes()) == 6
+    assert len(IdfHeader(np.dtype(np.uint8), (80, 80, 3)).to_bytes()) == 3
+    assert len(IdfHeader(np.dtype(np.uint8), (80, 80, 1)).to_bytes()) == 6
     assert len(PICTURE.to_bytes()) == 7
     assert len(CONVERTED.to_bytes()) == 8
 
 
 def test_a_header_is_laid_out_as_documented() -> None:
-    assert PICTURE.to_bytes().hex() == "10080150ac0203"
-    assert replace(PICTURE, adaptive=True, conversion="ycbcr").to_bytes().hex() == "2208010150ac0203"
+    assert PICTURE.to_bytes().hex() == "10080150ac0201"
     assert CONVERTED.to_bytes().hex() == "2008120150ac0203"
+    assert SHORT.to_bytes().hex() == "3050ac02"
+    assert replace(SHORT, adaptive=True, together=True, conversion="ycbcr").to_bytes().hex() == "3b50ac02"
+    assert replace(SHORT, conversion="ycbcr-coarse").to_bytes().hex() == "3450ac02"
+
+
+@pytest.mark.parametrize(
+    ("data", "header"),
+    [
+        ("10080150ac0203", SHORT),
+        ("1a080150ac0203", replace(SHORT, adaptive=True, together=True)),
+        ("2208010150ac0203", replace(SHORT, adaptive=True, conversion="ycbcr")),
+    ],
+)
+def test_headers_from_before_there_were_short_ones_are_read(data: str, header: IdfHeader) -> None:
+    assert IdfHeader.from_bytes(bytes.fromhex(data) + b"rest") == (header, b"rest")
+
+
+@pytest.mark.parametrize("data", ["3550ac02", "30818080802050", "30508180808020", "308180", "30"])
+def test_a_short_header_that_no_encoder_writes_is_refused(data: str) -> None:
+    with pytest.raises(BitstreamError):
+        IdfHeader.from_bytes(bytes.fromhex(data))
 
 
 @pytest.mark.parametrize(("bits", "shift"), [(8, 0), (9, 1), (12, 4), (16, 8)])
@@ -77,7 +99,7 @@ def test_any_bytes_are_a_header_or_are_refused(data: bytes) -> None:
     assert IdfHeader.from_bytes(header.to_bytes())[0] == header
 
 
-@pytest.mark.parametrize("header", [PICTURE, CONVERTED], ids=["plain", "converted"])
+@pytest.mark.parametrize("header", [PICTURE, CONVERTED, SHORT], ids=["plain", "converted", "short"])
 def test_a_truncated_header_is_refused(header: IdfHeader) -> None:
     whole = header.to_bytes()
     for length in range(len(whole)):
@@ -153,7 +175,7 @@ def test_a_number_that_does_not_end_is_refused() -> None:
 
 
 def test_a_newer_bitstream_is_refused_and_says_what_to_do() -> None:
-    for header in (PICTURE, CONVERTED):
+    for header in (PICTURE, CONVERTED, SHORT):
         data = header.to_bytes()
         with pytest.raises(BitstreamError, match="update haarchive"):
-            IdfHeader.from_bytes(bytes([0x30 | data[0] & 15]) + data[1:])
+            IdfHeader.from_bytes(bytes([0x40 | data[0] & 15]) + data[1:])
