@@ -1,4 +1,4 @@
-"""What jobs cost beside the coding itself: Ray's overhead, scaling, small files, resuming, memory.
+"""What jobs cost: the throughput of a core, Ray's overhead, scaling, small files, resuming, memory.
 
 Run it on a quiet machine: every figure is wall time of this one. Sources are made from the real data where it is given
 (--data), and from synthesised pictures and sound where not.
@@ -22,10 +22,12 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from _common import on_one_thread
+from _common import find_files, on_one_thread
+from lossless_images import SETS, read
 from rich.console import Console
 from rich.table import Table
 
+from haarchive.codecs.haar.presets import PRESETS
 from haarchive.pipeline import archive
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.config import ActorConfig, ArchiveConfig
@@ -33,10 +35,12 @@ from haarchive.pipeline.jobs import SourceReport
 from haarchive.pipeline.jobs.durable.record import load_job
 from haarchive.pipeline.jobs.durable.run import run_job
 from haarchive.pipeline.jobs.ray_session import ray_session
+from haarchive.pipeline.jobs.restore import restore
 
-PARTS = ("overhead", "scaling", "small", "resume", "memory")
+PARTS = ("sizing", "overhead", "scaling", "small", "resume", "memory")
 _SIDE, _TILE = 7680, 512
 _RATE = 16_000
+_JPEG_SLIDE = "cmu-1-small-region.jpeg.tiff"
 
 
 def main() -> None:
@@ -65,8 +69,14 @@ def main() -> None:
 def _show(part: str, found: dict[str, Any]) -> None:
     table = Table(title=globals()[f"measure_{part}"].__doc__, title_justify="left", show_header=False)
     for name, value in found.items():
-        table.add_row(name, f"{value:,.3f}" if isinstance(value, float) else f"{value:,}")
+        table.add_row(name, _text(value))
     Console().print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 class Watch:
@@ -98,6 +108,36 @@ class Watch:
 def _since(moment: float | None) -> float:
     assert moment is not None
     return time.monotonic() - moment
+
+
+def measure_sizing(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Raw pictures, and a slide of JPEG tiles, through one core: read, coded, proven, written; and back."""
+    if options.data is None:
+        return {"left out": "needs --data"}
+    (folder / "raw").mkdir()
+    for name in SETS:
+        for path in find_files(options.data / "histology" / "val" / name, 5):
+            tifffile.imwrite(folder / "raw" / f"{name}-{path.stem}.tif", read(name, path).samples)
+    found: dict[str, Any] = {}
+    for what, source in (("raw", folder / "raw"), ("jpeg", options.data / "slides" / _JPEG_SLIDE)):
+        for preset in PRESETS:
+            config = ArchiveConfig(preset=preset, threads=1)
+            archive(source, folder / "warm", config=config, engine="local")  # kernels are loaded
+            began = time.monotonic()
+            report = archive(source, folder / "a", config=config, engine="local").raise_for_failures()
+            archived = time.monotonic()
+            restore(folder / "a", folder / "back", engine="local", threads=1).raise_for_failures()
+            restored = time.monotonic()
+            nbytes = sum(one.bytes for one in report.sources)
+            found[f"{what}, {preset}"] = {
+                "bytes": nbytes,
+                "archiving_mb_per_s": nbytes / 1e6 / (archived - began),
+                "restoring_mb_per_s": nbytes / 1e6 / (restored - archived),
+                "stored": sum(one.archived_bytes for one in report.sources) / nbytes,
+            }
+            for made in ("warm", "a", "back"):
+                shutil.rmtree(folder / made)
+    return found
 
 
 def measure_overhead(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
