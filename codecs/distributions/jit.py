@@ -62,4 +62,4 @@ def leaf(function: Callable[..., Any]) -> Callable[..., Any]:
     keep numba from seeing that they cancel out (numba issues 1204, 2345, 2350). The option has no public name; should
     a release of numba lack it, the code is the same, and slower.
     """
-    return njit(nogil=True, **LEAF_OPTIONS)(function)  # type: ignore[no-any-return]
+    return kept(function, **LEAF_OPTIONS)  # some are called from Python, too, and must not be compiled by every process

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from haarchive.codecs.distributions.jit import LEAF_OPTIONS, kept
 
 __all__ = ["vector_kernel", "vector_leaf"]
@@ -24,4 +22,4 @@ def vector_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def vector_leaf(function: Callable[..., Any]) -> Callable[..., Any]:
     """Like `leaf`, for the same loops."""
-    return njit(nogil=True, **_OPTIONS, **LEAF_OPTIONS)(function)  # type: ignore[no-any-return]
+    return kept(function, **_OPTIONS, **LEAF_OPTIONS)
