@@ -13,24 +13,30 @@ from numba.core.errors import TypingError
 from haarchive.codecs.distributions import jit
 from haarchive.codecs.distributions.jit import kernel, leaf
 
-
-def _bump(cells: Any, at: Any, by: Any) -> Any:
+_BUMP = """
+def made(cells, at, by):
     row = cells[at]
     if by > 2:
         for i in range(by):
             row[i % row.size] += 1
     return row[0]
-
-
-def _allocating(n: Any) -> Any:
+"""
+_ALLOCATING = """
+def made(n):
     return np.zeros(n, np.int64).sum()
+"""
+
+
+def made_of(code: str) -> Any:
+    """A function without a file, as numba keeps no machine code of such: it is compiled each time."""
+    names: dict[str, Any] = {"np": np}
+    exec(compile(code, "<nowhere>", "exec"), names)
+    return names["made"]
 
 
 def test_a_kernel_compiles_where_its_code_cannot_be_kept() -> None:
-    # numba refuses to keep the code of functions without a file, as it does where no folder can be written.
-    names: dict[str, Any] = {}
-    exec(compile("def double(x): return 2 * x", "<nowhere>", "exec"), names)
-    assert kernel(names["double"])(21) == 42
+    # As where no folder can be written.
+    assert kernel(made_of("def made(x): return 2 * x"))(21) == 42
 
 
 def test_code_is_kept_until_the_source_of_any_kernel_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,14 +57,15 @@ def test_code_is_kept_until_the_source_of_any_kernel_changes(tmp_path: Path, mon
 
 
 def test_leaves_count_no_references() -> None:
-    plain, free = kernel(_bump), leaf(_bump)
+    plain, free = kernel(made_of(_BUMP)), leaf(made_of(_BUMP))
     cells = np.zeros((3, 4), np.int64)
     assert [free(cells, 1, by) for by in (1, 5)] == [0, 2]
     assert [plain(cells, 2, by) for by in (1, 5)] == [0, 2]
-    assert "call void @NRT_" not in free.inspect_llvm(free.signatures[0])
+    counted = ["call void @NRT_" in of.inspect_llvm(of.signatures[0]) for of in (plain, free)]
+    assert counted == [True, False]
 
 
 def test_a_leaf_cannot_allocate() -> None:
-    assert kernel(_allocating)(3) == 0
+    assert kernel(made_of(_ALLOCATING))(3) == 0
     with pytest.raises(TypingError):
-        leaf(_allocating)(3)
+        leaf(made_of(_ALLOCATING))(3)
