@@ -14,6 +14,7 @@ from haarchive.codecs.dct.coefficients import code_coefficients
 from haarchive.codecs.dct.header import MOST_PIXELS, read_header, write_header
 from haarchive.codecs.dct.history import CONVERSION, History
 from haarchive.codecs.dct.recover import recover
+from haarchive.codecs.dct.reduced import reduced
 from haarchive.codecs.dct.remainder import code_frame, code_misses
 from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSamplesError
 from haarchive.codecs.haar.image_header import MAX_SIDE
@@ -85,11 +86,11 @@ def _encode(chunk: Samples) -> bytes:
 def _decode(bitstream: Bitstream) -> Samples:
     if len(bitstream.bands) != 1:
         raise BitstreamError(f"a dct bitstream has 1 band, this one has {len(bitstream.bands)}")
-    history, begin = read_header(bitstream.bands[0])
+    history, earlier, begin = read_header(bitstream.bands[0])
     reader = WordReader(bitstream.bands[0][begin:])
     height, width, count = history.shape
     components = [np.zeros((64, *history.grid(n)), np.int32) for n in range(count)]
-    _code_components(history, components, reader)
+    _code_components(history, components, reader, earlier)
     planes = np.zeros((count, height, width), np.int32)
     decoded = history.decode(components)
     code_misses(decoded, decoded, reader)
@@ -108,16 +109,24 @@ def _decode(bitstream: Bitstream) -> Samples:
 
 
 def _code_components(
-    history: History, components: Sequence[NDArray[np.int32]], stream: OperationList | WordReader
+    history: History,
+    components: Sequence[NDArray[np.int32]],
+    stream: OperationList | WordReader,
+    earlier: bool = False,
 ) -> None:
-    """Code components together whose blocks lie on one grid."""
+    """Code components together whose blocks lie on one grid: chroma of half the size given luma."""
     groups: tuple[tuple[int, ...], ...] = (tuple(range(len(components))),)
     if history.sampling != (1, 1):
         groups = ((0,), (1, 2))
     elif len(components) == 3 and not history.converted:
         groups = (_GREEN_FIRST,)
     for group in groups:
-        code_coefficients([components[n] for n in group], history.steps[list(group)], stream)
+        known = []
+        if group is not groups[0] and not earlier:
+            known = [reduced(components[0], history.steps[0], history.grid(group[0]))]
+        code_coefficients(
+            [components[n] for n in group], history.steps[list(group)], stream, known=known, earlier=earlier
+        )
 
 
 def _frame_of(

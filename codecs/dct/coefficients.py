@@ -1,11 +1,8 @@
 """Coding of quantised coefficients, frequency by frequency from coarse to fine, one component after the other.
 
 When a coefficient is coded, both sides know the same frequency of the blocks before it in reading order, all coarser
-frequencies of all blocks, and this frequency of all blocks of the components before it.
-
-Location: a linear predictor from these, in dequantised units, one for each frequency and component. Its weights are
-least squares over the blocks so far, moved by Gauss-Seidel sweeps before each row of blocks (as
-`idf.adaptive` does). It finds by itself how components hang together and how blocks continue each other.
+frequencies of all blocks, and this frequency of all blocks of the components before it. From these, dequantised, a
+linear predictor says where to expect it (`location`).
 
 What the predictor misses is coded by mixed binary decisions (`mixing`), under contexts of how large misses were
 nearby, in the other components and in the coarser frequencies of the block; of the fraction of the prediction; of
@@ -16,16 +13,15 @@ one frequency to the next, but adapt as fast as young ones again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haarchive.codecs.dct.location import FIRST_USUAL, earlier_predictors, learn, look, predictors, sweep, worth
 from haarchive.codecs.dct.mixing import Mixer, code_integer, code_quiet, forget
 from haarchive.codecs.dct.transform import ZIGZAG
 from haarchive.codecs.distributions.jit import kernel, leaf
-from haarchive.codecs.idf.adaptive import solve
 from haarchive.codecs.rans.kernels import add_bits, take_bits
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
@@ -39,10 +35,8 @@ _SIZES = (400, 64, 24**3, 240, 144, 25 * 16, 81, 16 * 3 * 16)
 _KEPT = (0, 1, 3, 4, 5, 6)
 """Inputs whose cells belong to a frequency."""
 _YOUNG = 10
-_RIDGE = 16
 _VALUES = 3
 """Room for the operations of an integer, in that of `values.add_value`."""
-_FEATURES = 24
 _MOST_MISSED = 4095
 _QUIET = 24
 """In 1/16 step: where less than this was missed nearby, and all that predicts is zero, nearly every coefficient is."""
@@ -50,7 +44,12 @@ _RARELY = 1 << 12
 
 
 def code_coefficients(
-    components: Sequence[NDArray[np.int32]], steps: NDArray[np.int64], stream: OperationList | WordReader
+    components: Sequence[NDArray[np.int32]],
+    steps: NDArray[np.int64],
+    stream: OperationList | WordReader,
+    *,
+    known: Sequence[NDArray[np.int32]] = (),
+    earlier: bool = False,
 ) -> None:
     """Code the coefficients of components whose blocks lie on one grid.
 
@@ -60,15 +59,22 @@ def code_coefficients(
         By frequency ``8 * vertical + horizontal``; read when encoding, filled when decoding.
     steps : ndarray, shape (C, 64), int64
     stream : OperationList or WordReader
+    known : sequence of ndarray, shape (64, h, w), int32
+        Dequantised coefficients that predictors may see all of.
+    earlier : bool
+        Whether the coefficients were coded by the predictors of earlier bitstreams, which saw nothing that was known.
     """
     _, height, width = components[0].shape
-    padded = np.zeros((len(components), 64, height + 2, width + 2), np.int32)
+    padded = np.zeros((len(components) + len(known), 64, height + 2, width + 2), np.int32)
     inner = padded[:, :, 1:-1, 1:-1]
     if not stream.decoding:
         for n, component in enumerate(components):
             inner[n] = component
-    features, counts = _features(len(components))
-    missed = np.zeros(padded.shape, np.int32)
+    for n, component in enumerate(known, len(components)):
+        inner[n] = component
+    sizes = np.concatenate([steps, np.ones((len(known), 64), np.int64)])
+    features, counts = earlier_predictors(len(components)) if earlier else predictors(len(components), len(known))
+    missed = np.zeros((len(components), *padded.shape[1:]), np.int32)
     filled = np.zeros((len(components), height + 2, width + 2), np.int64)
     mixers = [Mixer.fresh(_SIZES, 64, 32) for _ in components]
     for order, frequency in enumerate(ZIGZAG):
@@ -77,34 +83,13 @@ def code_coefficients(
             seen = features[n, frequency, : counts[n, frequency]]
             stream.resume(
                 *_code_frequency(
-                    padded, missed, filled, n, int(frequency), order, steps, seen, *mixer.arrays,
+                    padded, missed, filled, n, int(frequency), order, sizes, seen, earlier, *mixer.arrays,
                     stream.decoding, *stream.suspend(_VALUES * height * width + 1),
                 )
             )  # fmt: skip
     if stream.decoding:
         for n, component in enumerate(components):
             component[:] = inner[n]
-
-
-@lru_cache(maxsize=8)
-def _features(components: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What each predictor sees: ``(C, 64, 24, 4)`` of component, frequency, row and column, and how many of them."""
-    features = np.zeros((components, 64, _FEATURES, 4), np.int64)
-    counts = np.zeros((components, 64), np.int64)
-    for c in range(components):
-        for k in range(64):
-            seen = [(c, k, 0, -1), (c, k, -1, 0), (c, k, -1, -1), (c, k, -1, 1)]
-            for back in (1, 2):
-                if k % 8 >= back:
-                    seen += [(c, k - back, 0, 0), (c, k - back, 0, -1), (c, k - back, 0, 1)]
-                if k // 8 >= back:
-                    seen += [(c, k - 8 * back, 0, 0), (c, k - 8 * back, -1, 0), (c, k - 8 * back, 1, 0)]
-            seen += [(q, k, 0, 0) for q in range(max(0, c - 3), c)]
-            if c:
-                seen += [(c - 1, k, 0, -1), (c - 1, k, 0, 1), (c - 1, k, -1, 0), (c - 1, k, 1, 0)]
-            features[c, k, : len(seen)] = seen
-            counts[c, k] = len(seen)
-    return features, counts
 
 
 _HALF_OCTAVES = np.array(
@@ -124,18 +109,10 @@ def _sign(x: Any) -> Any:
 
 
 @kernel
-def _look(k, missed, c, frequency, i, features, steps, seen, cross, coarser, others, before):  # type: ignore[no-untyped-def]
-    """Fill what is known of a row of blocks before it is coded: features ``(F, w)`` and parts of contexts ``(w,)``.
-
-    All but the first feature, which is the block before.
-    """
-    width = seen.shape[1]
+def _look_around(k, missed, c, frequency, i, cross, coarser, others, before):  # type: ignore[no-untyped-def]
+    """Fill parts of contexts ``(w,)`` that are known of a row of blocks before it is coded."""
+    width = cross.size
     down, across = frequency // 8, frequency % 8
-    for f in range(1, len(features)):
-        q, u, above, left = features[f, 0], features[f, 1], features[f, 2], features[f, 3]
-        step, line, out = np.int32(steps[q, u]), k[q, u, i + above], seen[f]
-        for j in range(width):
-            out[j] = line[j + 1 + left] * step
     cross[:], others[:], coarser[:], before[:] = 0, 0, 0, 0
     for q in range(max(0, c - 2), c):
         over, other, under, line = (
@@ -164,34 +141,8 @@ def _look(k, missed, c, frequency, i, features, steps, seen, cross, coarser, oth
 
 
 @kernel
-def _learn(seen, here, step, gram, moment):  # type: ignore[no-untyped-def]
-    """Add a row of blocks to the normal equations."""
-    count, width = seen.shape
-    live, some = np.empty(count, np.int64), 0
-    for a in range(count):
-        if np.any(seen[a]):  # few are, at high frequencies
-            live[some] = a
-            some += 1
-    for n in range(some):
-        a = live[n]
-        one = seen[a]
-        total = np.int64(0)
-        for j in range(width):
-            total += np.int64(one[j]) * here[j + 1]
-        moment[a] += total * step
-        for m in range(n, some):
-            b = live[m]
-            other = seen[b]
-            total = np.int64(0)
-            for j in range(width):
-                total += np.int64(one[j]) * np.int64(other[j])
-            gram[a, b] += total
-            gram[b, a] = gram[a, b]
-
-
-@kernel
 def _code_frequency(  # type: ignore[no-untyped-def]
-    k, missed, filled, c, frequency, order, steps, features,
+    k, missed, filled, c, frequency, order, steps, features, earlier,
     chances, visits, offsets, first, second, chance_of, logit_of, decoding, start, freq, n, state, words, pos,
 ):  # fmt: skip
     """Code one frequency of a component: whether there is any, then all blocks in reading order."""
@@ -215,6 +166,7 @@ def _code_frequency(  # type: ignore[no-untyped-def]
     known, any_known = np.empty(width, np.int64), np.empty(width, np.int32)
     cross, coarser = np.empty(width, np.int32), np.empty(width, np.int32)
     others, before = np.empty(width, np.int32), np.empty(width, np.int32)
+    worths, usual = np.empty(width, np.int32), np.int64(FIRST_USUAL)
     quiet = np.full(16, _RARELY, np.uint16)
     quiet_visits = np.zeros(16, np.uint8)
     contexts = np.zeros(offsets.size - 1, np.int64)
@@ -223,9 +175,10 @@ def _code_frequency(  # type: ignore[no-untyped-def]
         if decoding and pos > words.size:  # a damaged stream must not cost time
             return n, state, pos
         if i > 1:
-            solve(gram, step * step * _RIDGE, moment, weights, count)
-        _look(k, missed, c, frequency, i, features, steps, seen, cross, coarser, others, before)
-        known[:], any_known[:] = 0, 0
+            sweep(gram, moment, weights, step, i, usual, earlier)
+        look(k, i, features, steps, seen)
+        _look_around(k, missed, c, frequency, i, cross, coarser, others, before)
+        known[:], any_known[:], worths[:] = 0, 0, earlier
         for f in range(1, count):
             weight, line = weights[f], seen[f]
             for j in range(width):
@@ -277,6 +230,9 @@ def _code_frequency(  # type: ignore[no-untyped-def]
                 value = min(max(value, -LARGEST_COEFFICIENT), LARGEST_COEFFICIENT)
                 row[j] = value
             fill[j] += value != 0
-            missed_row[j] = min(abs(16 * value - place), _MOST_MISSED)
-        _learn(seen, row, step, gram, moment)
+            own = min(abs(16 * value - place), _MOST_MISSED)
+            missed_row[j] = own
+            if not earlier:
+                worths[j - 1], usual = worth(near + by_others + by_coarse + 4 * own, usual)
+        learn(seen, row, step, worths, gram, moment)
     return n, state, pos

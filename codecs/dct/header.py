@@ -18,8 +18,9 @@ __all__ = ["MOST_PIXELS", "read_header", "write_header"]
 MOST_PIXELS = 1 << 24
 """Of a picture: coefficients and what is known of them take some forty bytes a pixel while they are coded."""
 
-_VERSIONS = (1, 2)
-"""The second says more; of the first the inverse transform is libjpeg's, and the frame is in the picture's planes."""
+_EARLIEST, _EARLIER, _VERSION = 1, 2, 3
+"""Of the first the inverse transform is libjpeg's, and the frame is in the picture's planes; the others say so. Before
+the third, predictors of coefficients were `location.earlier_predictors`."""
 _CONVERTED, _SAMPLING_SHIFT, _CONSTANT = 1, 1, 8
 _FRAME_CONVERTED = 128
 _FIXED = struct.Struct("<BBbbHHHH")
@@ -32,17 +33,16 @@ def write_header(history: History) -> bytes:
     """Lay out a history.
 
     Version * 16 + flags (1: converted; 2 and 4: number of the sampling; 8: one more plane, constant), planes, origin's
-    row and column (i8), height and width (u16, less 1), units down and across (u16); of version 2 the number of the
+    row and column (i8), height and width (u16, less 1), units down and across (u16); since version 2 the number of the
     inverse transform (128 is added where the frame is Y, Cb, Cr); then for each component the number of its table, 1 to
     200, or 0 and its 64 steps; then the constant plane's value.
     """
     height, width, planes = history.shape
     flags = _CONVERTED * history.converted + (SAMPLINGS.index(history.sampling) << _SAMPLING_SHIFT)
     more = INVERSES.index(history.inverse) + _FRAME_CONVERTED * history.frame_converted
-    first = _VERSIONS[more > 0] << 4 | flags | (_CONSTANT if history.constant is not None else 0)
+    first = _VERSION << 4 | flags | (_CONSTANT if history.constant is not None else 0)
     out = bytearray(_FIXED.pack(first, planes, *history.origin, height - 1, width - 1, *history.units))
-    if more:
-        out.append(more)
+    out.append(more)
     for steps in history.steps:
         known = np.flatnonzero((ijg_tables() == steps).all(axis=1))
         out += bytes([known[0] + 1]) if known.size else bytes([_OTHER_TABLE, *steps])
@@ -51,8 +51,16 @@ def write_header(history: History) -> bytes:
     return bytes(out)
 
 
-def read_header(data: bytes) -> tuple[History, int]:
-    """Read what `write_header` made; also where the stream begins.
+def read_header(data: bytes) -> tuple[History, bool, int]:
+    """Read what `write_header` made.
+
+    Returns
+    -------
+    history : History
+    earlier : bool
+        Whether the coefficients were coded by earlier predictors.
+    begin : int
+        Where the stream begins.
 
     Raises
     ------
@@ -62,8 +70,9 @@ def read_header(data: bytes) -> tuple[History, int]:
     if len(data) < _FIXED.size:
         raise BitstreamError("the header of a dct bitstream is cut short")
     first, planes, row, column, height, width, down, across = _FIXED.unpack_from(data)
-    if first >> 4 not in _VERSIONS:
-        raise BitstreamError(f"dct bitstream version {first >> 4} is not one of {_VERSIONS}: update haarchive")
+    version = first >> 4
+    if not _EARLIEST <= version <= _VERSION:
+        raise BitstreamError(f"dct bitstream version {version} is not one of 1 to {_VERSION}: update haarchive")
     converted, sampling = bool(first & _CONVERTED), (first >> _SAMPLING_SHIFT) & 3
     if (
         planes not in (1, 3)
@@ -73,11 +82,9 @@ def read_header(data: bytes) -> tuple[History, int]:
     ):
         raise BitstreamError("the header of a dct bitstream is damaged")
     at, more, tables = _FIXED.size, 0, []
-    if first >> 4 == _VERSIONS[1]:
-        more, at = int(data[at : at + 1].ljust(1)[0]), at + 1
+    if version >= _EARLIER:
+        more, at = _take_byte(data, at)
     inverse, frame_converted = more & ~_FRAME_CONVERTED, bool(more & _FRAME_CONVERTED)
-    if frame_converted and not converted:
-        raise BitstreamError("the header of a dct bitstream is damaged")
     if inverse >= len(INVERSES):
         raise BitstreamError(f"inverse transform {inverse} of a dct bitstream is not known: update haarchive")
     for _ in range(planes):
@@ -86,7 +93,7 @@ def read_header(data: bytes) -> tuple[History, int]:
     shape = (height + 1, width + 1, planes)
     constant = None
     if first & _CONSTANT:
-        constant, at = int(data[at : at + 1].ljust(1)[0]), at + 1
+        constant, at = _take_byte(data, at)
     origin, units = (row, column), (down, across)
     history = History(
         shape,
@@ -102,18 +109,25 @@ def read_header(data: bytes) -> tuple[History, int]:
     whole, region = history.covered, history.region
     empty = region.top >= region.bottom or region.left >= region.right or min(down, across) < 1
     beyond = max(-whole.top, -whole.left, whole.bottom - shape[0], whole.right - shape[1])
-    if empty or beyond >= _MOST_BEYOND or shape[0] * shape[1] > MOST_PIXELS:
+    needless = frame_converted and (not converted or region.is_all_of(shape))
+    if empty or needless or beyond >= _MOST_BEYOND or shape[0] * shape[1] > MOST_PIXELS:
         raise BitstreamError("the header of a dct bitstream is damaged")
-    return history, at
+    return history, version < _VERSION, at
+
+
+def _take_byte(data: bytes, at: int) -> tuple[int, int]:
+    if at >= len(data):
+        raise BitstreamError("the header of a dct bitstream is cut short")
+    return data[at], at + 1
 
 
 def _read_table(data: bytes, at: int) -> tuple[NDArray[np.int64], int]:
-    number = data[at] if at < len(data) else 255
+    number, at = _take_byte(data, at)
     if number > len(ijg_tables()):
         raise BitstreamError("the header of a dct bitstream is damaged")
     if number != _OTHER_TABLE:
-        return ijg_tables()[number - 1], at + 1
-    steps = np.frombuffer(data[at + 1 : at + 65], np.uint8).astype(np.int64)
+        return ijg_tables()[number - 1], at
+    steps = np.frombuffer(data[at : at + 64], np.uint8).astype(np.int64)
     if steps.size != 64 or not steps.all():
         raise BitstreamError("the header of a dct bitstream is damaged")
-    return steps, at + 65
+    return steps, at + 64

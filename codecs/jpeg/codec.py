@@ -9,6 +9,7 @@ import numpy as np
 
 from haarchive.codecs.base import Bitstream, Codec, Samples
 from haarchive.codecs.dct.coefficients import code_coefficients
+from haarchive.codecs.dct.reduced import reduced
 from haarchive.codecs.errors import BitstreamError, CodecError, UnsupportedSamplesError
 from haarchive.codecs.jpeg.parts import (
     MOST_BLOCKS,
@@ -27,7 +28,8 @@ from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["JpegCodec"]
 
-_VERSION = 1
+_EARLIER, _VERSION = 1, 2
+"""Of the first, predictors of coefficients were `dct.location.earlier_predictors`."""
 _MOST_BYTES_A_BLOCK = 1024
 """Of scans: twice 64 codes and values of 16 bits each are 512, and there are restart markers."""
 
@@ -98,8 +100,8 @@ class JpegCodec(Codec):
         if len(bitstream.bands) != 1 or not bitstream.bands[0]:
             raise BitstreamError(f"a jpeg bitstream has 1 band, this one has {len(bitstream.bands)}, or is empty")
         band = bitstream.bands[0]
-        if band[0] != _VERSION:
-            raise BitstreamError(f"jpeg bitstream version {band[0]} is not {_VERSION}: update haarchive")
+        if band[0] not in (_EARLIER, _VERSION):
+            raise BitstreamError(f"jpeg bitstream version {band[0]} is not 1 or {_VERSION}: update haarchive")
         text, rest = Text.unpack(band[1:])
         parts = self._parts(text)
         reader = WordReader(rest)
@@ -113,7 +115,7 @@ class JpegCodec(Codec):
                 raise BitstreamError("the text of a jpeg bitstream is damaged")
             frame = parts[together.start].frame
             joined = [np.zeros(shape, np.int32) for shape in joined_shapes(frame, count, columns)]
-            _code(frame, joined, reader)
+            _code(frame, joined, reader, earlier=band[0] == _EARLIER)
             components += split(joined, count, columns)
         reader.finish()
         return write_parts(parts, components, text.room)
@@ -138,7 +140,20 @@ class JpegCodec(Codec):
         return parts
 
 
-def _code(frame: Frame, components: Components, stream: OperationList | WordReader) -> None:
-    """Code components together whose blocks lie on one grid."""
-    for together in sets_of(frame):
-        code_coefficients([components[n] for n in together], frame.steps[together], stream)
+def _code(frame: Frame, components: Components, stream: OperationList | WordReader, *, earlier: bool = False) -> None:
+    """Code components together whose blocks lie on one grid; those of fewer blocks given the first component."""
+    first, *_ = sets = sets_of(frame)
+    for together in sets:
+        known = [] if earlier or together is first else _reduced_first(frame, components, together[0])
+        code_coefficients(
+            [components[n] for n in together], frame.steps[together], stream, known=known, earlier=earlier
+        )
+
+
+def _reduced_first(frame: Frame, components: Components, to: int) -> Components:
+    """The first component in the size of another one, where its blocks are a multiple of that one's."""
+    _, height, width = components[to].shape
+    _, rows, columns = components[0].shape
+    if rows % height or columns % width:
+        return []
+    return [reduced(components[0], frame.steps[0], (height, width))]

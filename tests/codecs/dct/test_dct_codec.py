@@ -55,7 +55,7 @@ def test_pictures_of_any_size_come_back(kind: str, cropped: tuple[int, int, int,
     picture = jpeg_scene(kind, SHAPE, 75)
     part = np.ascontiguousarray(picture[top : SHAPE[0] - below, left : SHAPE[1] - right])
     bitstream = check(part)
-    history, _ = read_header(bitstream.bands[0])
+    history, _, _ = read_header(bitstream.bands[0])
     assert history.shape == part.shape
 
 

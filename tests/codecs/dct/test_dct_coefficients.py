@@ -15,18 +15,21 @@ from haarchive.codecs.rans.stream import OperationList, WordReader
 
 
 def check(components: list[NDArray[np.int32]], steps: NDArray[np.int64]) -> int:
-    """Code coefficients and hold them against what comes back; returns how many bytes they took."""
+    """Code coefficients by either predictors, hold them against what comes back; returns how many bytes they took."""
     before = [component.copy() for component in components]
-    operations = OperationList()
-    code_coefficients(components, steps, operations)
-    decoded = [np.zeros_like(component) for component in components]
-    reader = streamed(operations)
-    code_coefficients(decoded, steps, reader)
-    reader.finish()
-    for ours, theirs, untouched in zip(decoded, components, before, strict=True):
-        assert np.array_equal(ours, theirs)
-        assert np.array_equal(theirs, untouched)
-    return len(operations.to_bytes())
+    sizes = []
+    for earlier in (True, False):
+        operations = OperationList()
+        code_coefficients(components, steps, operations, earlier=earlier)
+        decoded = [np.zeros_like(component) for component in components]
+        reader = streamed(operations)
+        code_coefficients(decoded, steps, reader, earlier=earlier)
+        reader.finish()
+        for ours, theirs, untouched in zip(decoded, components, before, strict=True):
+            assert np.array_equal(ours, theirs)
+            assert np.array_equal(theirs, untouched)
+        sizes.append(len(operations.to_bytes()))
+    return sizes[-1]
 
 
 @settings(max_examples=15)

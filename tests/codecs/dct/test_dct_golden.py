@@ -39,6 +39,6 @@ def test_a_picture_of_old_decodes_to_its_samples(golden: dict[str, Any], name: s
 
 
 def test_what_an_earlier_encoder_wrote_decodes_to_its_samples(golden: dict[str, Any]) -> None:
-    for name, band in golden["earlier"].items():
+    for name, band in golden["earlier"]:
         (decoded,) = DctCodec().decode([Bitstream((base64.b64decode(band),))])
         assert np.array_equal(decoded, PICTURES[name])

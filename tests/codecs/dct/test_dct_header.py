@@ -16,7 +16,7 @@ from haarchive.codecs.dct.inverse import INVERSES
 from haarchive.codecs.dct.sampling import SAMPLINGS
 from haarchive.codecs.errors import BitstreamError
 
-FIXED = 12
+FIXED = 13
 
 
 def same(one: History, other: History) -> bool:
@@ -56,12 +56,17 @@ def test_histories_come_back(
     assume(height * width <= MOST_PIXELS)
     planes = 1 if grey and kind is None else 3
     history = made_history((height, width, planes), quality, kind or (1, 1), (down, across), converted=kind is not None)
-    history = replace(history, inverse=inverse, frame_converted=outside and history.converted)
+    history = replace(history, inverse=inverse, frame_converted=outside and _may_be_converted(history))
     data = write_header(history)
-    assert len(data) == FIXED + planes + (inverse != INVERSES[0] or history.frame_converted)
-    back, end = read_header(data + b"more")
+    assert len(data) == FIXED + planes
+    back, earlier, end = read_header(data + b"more")
     assert end == len(data)
+    assert not earlier
     assert same(back, history)
+
+
+def _may_be_converted(history: History) -> bool:
+    return history.converted and not history.region.is_all_of(history.shape)
 
 
 def test_steps_that_are_nobodys_come_back() -> None:
@@ -108,14 +113,14 @@ def changed(**bytes_at: int) -> bytes:
     "data",
     [
         # Flags and planes:
-        changed(at0=0x17), changed(at0=0x1F), changed(at0=0x12), changed(at0=0x14), changed(at1=0), changed(at1=1),
+        changed(at0=0x37), changed(at0=0x3F), changed(at0=0x32), changed(at0=0x34), changed(at1=0), changed(at1=1),
         changed(at1=2), changed(at1=4), changed(at1=255),
         # Origin, height and width, units down and across:
         changed(at2=16), changed(at2=0x100 - 16), changed(at3=0x80), changed(at4=47), changed(at6=63),
         changed(at8=0), changed(at8=10), changed(at10=0), changed(at10=12), changed(at11=1),
         # Tables:
-        changed(at12=201), changed(at13=255), changed(at14=0), changed(at12=0) + bytes(64),
-        changed()[:0], changed()[:11], changed()[:12], changed()[:14],
+        changed(at13=201), changed(at14=255), changed(at15=0), changed(at13=0) + bytes(64),
+        changed()[:0], changed()[:11], changed()[:12], changed()[:13], changed()[:15],
     ],
     ids=lambda data: data.hex()[:32],
 )  # fmt: skip
@@ -124,7 +129,16 @@ def test_damaged_headers_are_refused(data: bytes) -> None:
         read_header(data)
 
 
-@pytest.mark.parametrize("version", [0, 3, 15])
+def test_headers_of_earlier_versions_are_read() -> None:
+    data = changed()
+    for version, rest in ((1, data[1:12] + data[13:]), (2, data[1:])):
+        history, earlier, end = read_header(bytes([version << 4 | data[0] & 15]) + rest)
+        assert earlier
+        assert end == 1 + len(rest)
+        assert same(history, read_header(data)[0])
+
+
+@pytest.mark.parametrize("version", [0, 4, 15])
 def test_other_versions_are_refused(version: int) -> None:
     with pytest.raises(BitstreamError, match=f"version {version} is not one of .*: update"):
         read_header(changed(at0=version << 4 | 1))
