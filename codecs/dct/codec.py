@@ -125,7 +125,12 @@ def _code_components(
         if group is not groups[0] and not earlier:
             known = [reduced(components[0], history.steps[0], history.grid(group[0]))]
         code_coefficients(
-            [components[n] for n in group], history.steps[list(group)], stream, known=known, earlier=earlier
+            [components[n] for n in group],
+            history.steps[list(group)],
+            stream,
+            known=known,
+            cut=history.cut(group[0]),
+            earlier=earlier,
         )
 
 

@@ -49,6 +49,7 @@ def code_coefficients(
     stream: OperationList | WordReader,
     *,
     known: Sequence[NDArray[np.int32]] = (),
+    cut: NDArray[np.bool_] | None = None,
     earlier: bool = False,
 ) -> None:
     """Code the coefficients of components whose blocks lie on one grid.
@@ -61,6 +62,8 @@ def code_coefficients(
     stream : OperationList or WordReader
     known : sequence of ndarray, shape (64, h, w), int32
         Dequantised coefficients that predictors may see all of.
+    cut : ndarray, shape (h, w), bool, optional
+        Blocks of which a picture's edge leaves only a part: predictors do not learn from them.
     earlier : bool
         Whether the coefficients were coded by the predictors of earlier bitstreams, which saw nothing that was known.
     """
@@ -76,6 +79,7 @@ def code_coefficients(
     features, counts = earlier_predictors(len(components)) if earlier else predictors(len(components), len(known))
     missed = np.zeros((len(components), *padded.shape[1:]), np.int32)
     filled = np.zeros((len(components), height + 2, width + 2), np.int64)
+    learning = _learning(np.zeros((height, width), np.bool_) if cut is None or earlier else cut)
     mixers = [Mixer.fresh(_SIZES, 64, 32) for _ in components]
     for order, frequency in enumerate(ZIGZAG):
         for n in range(len(components)):
@@ -83,13 +87,23 @@ def code_coefficients(
             seen = features[n, frequency, : counts[n, frequency]]
             stream.resume(
                 *_code_frequency(
-                    padded, missed, filled, n, int(frequency), order, sizes, seen, earlier, *mixer.arrays,
+                    padded, missed, filled, n, int(frequency), order, sizes, seen, learning, earlier, *mixer.arrays,
                     stream.decoding, *stream.suspend(_VALUES * height * width + 1),
                 )
             )  # fmt: skip
     if stream.decoding:
         for n, component in enumerate(components):
             component[:] = inner[n]
+
+
+def _learning(cut: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The blocks that are not cut, nor next to one that is."""
+    height, width = cut.shape
+    padded = np.pad(cut, 1)
+    near: NDArray[np.bool_] = np.any(
+        [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=0
+    )
+    return ~near
 
 
 _HALF_OCTAVES = np.array(
@@ -142,7 +156,7 @@ def _look_around(k, missed, c, frequency, i, cross, coarser, others, before):  #
 
 @kernel
 def _code_frequency(  # type: ignore[no-untyped-def]
-    k, missed, filled, c, frequency, order, steps, features, earlier,
+    k, missed, filled, c, frequency, order, steps, features, learning, earlier,
     chances, visits, offsets, first, second, chance_of, logit_of, decoding, start, freq, n, state, words, pos,
 ):  # fmt: skip
     """Code one frequency of a component: whether there is any, then all blocks in reading order."""
@@ -232,7 +246,7 @@ def _code_frequency(  # type: ignore[no-untyped-def]
             fill[j] += value != 0
             own = min(abs(16 * value - place), _MOST_MISSED)
             missed_row[j] = own
-            if not earlier:
+            if not earlier and learning[i - 1, j - 1]:
                 worths[j - 1], usual = worth(near + by_others + by_coarse + 4 * own, usual)
         learn(seen, row, step, worths, gram, moment)
     return n, state, pos

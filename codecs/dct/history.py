@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.dct.inverse import INVERSES, decode_blocks
-from haarchive.codecs.dct.sampling import upsample
+from haarchive.codecs.dct.sampling import NO_SEAMS, Lines, Seams, upsample
 from haarchive.codecs.dct.transform import BLOCK
 from haarchive.codecs.haar.ycbcr import to_rgb
 
@@ -70,6 +70,8 @@ class History:
         The inverse cosine transform, one of `INVERSES`.
     frame_converted : bool
         Whether what is outside of the region is Y, Cb, Cr, too.
+    seams : tuple of Seams
+        Rows and columns of the picture with which tiles begin that were decoded each for itself; between units.
     """
 
     shape: tuple[int, int, int]
@@ -81,6 +83,7 @@ class History:
     constant: int | None = None
     inverse: str = INVERSES[0]
     frame_converted: bool = False
+    seams: tuple[Seams, Seams] = (NO_SEAMS, NO_SEAMS)
 
     @property
     def covered(self) -> Region:
@@ -104,11 +107,31 @@ class History:
             slice(region.left - whole.left, region.right - whole.left),
         )
 
+    def chroma_lines(self, top: int, left: int, bottom: int, right: int) -> Lines:
+        """Where tiles begin in chroma of a part of the picture, or beyond it, counted from its first row and column."""
+        rows, columns = self.sampling
+        return (
+            tuple((line - top) // rows for line in self.seams[0].between(top, bottom)),
+            tuple((line - left) // columns for line in self.seams[1].between(left, right)),
+        )
+
     def grid(self, component: int) -> tuple[int, int]:
         """How many blocks a component has, down and across."""
         down, across = self.units
         rows, columns = self.sampling if component == 0 else (1, 1)
         return down * rows, across * columns
+
+    def cut(self, component: int) -> NDArray[np.bool_]:
+        """The blocks of a component that reach beyond the picture."""
+        begins = self.covered.top, self.covered.left
+        factors = (1, 1) if component == 0 else self.sampling
+        down, across = (
+            begin + BLOCK * factor * np.arange(count)
+            for begin, factor, count in zip(begins, factors, self.grid(component), strict=True)
+        )
+        (height, width, _), (rows, columns) = self.shape, factors
+        beyond = (down < 0) | (down + BLOCK * rows > height), (across < 0) | (across + BLOCK * columns > width)
+        return np.logical_or.outer(*beyond)
 
     def decode(self, components: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
         """The samples of all units.
@@ -130,7 +153,9 @@ class History:
         decoded = [decode_blocks(one, steps, self.inverse) for one, steps in zip(components, self.steps, strict=True)]
         if not self.converted:
             return np.stack(decoded)
-        return np.stack([decoded[0], *(upsample(one, self.sampling) for one in decoded[1:])])
+        whole = self.covered
+        lines = self.chroma_lines(whole.top, whole.left, whole.bottom, whole.right)
+        return np.stack([decoded[0], *(upsample(one, self.sampling, lines) for one in decoded[1:])])
 
     def converted_to_planes(self, samples: NDArray[np.int32]) -> NDArray[np.int32]:
         """What samples ``(C, ...)`` of the components are in the picture's planes."""

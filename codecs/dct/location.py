@@ -6,9 +6,8 @@ sweeps before each row of blocks (as `idf.adaptive` does). It finds by itself ho
 blocks continue each other: pictures seldom break off where a block does, so the coarser frequencies of the neighbours,
 with signs that alternate, say much about a finer one.
 
-Blocks count by the inverse of what was missed in and around them, and where far more was missed than usual they do not
-count at all: blocks of which the edge of a picture left only a part have coefficients like nothing else. Bitstreams
-before there were such `weights` had fewer features, too: `earlier_predictors`.
+Blocks count by the inverse of what was missed in and around them, as least squares should where noise is not the same
+everywhere. Before bitstreams had that, predictors saw less, too: `earlier_predictors`.
 """
 
 from __future__ import annotations
@@ -28,9 +27,7 @@ FIRST_USUAL = 2048
 
 _RIDGE, _RIDGE_MISSED, _EARLIER_RIDGE = 4096, 24, 16
 _MOST_WORTH = 1 << 10
-_LOUDNESS = 512
-_OUTLIER = 3
-_SLACK = 256
+_LOUDNESS = 1024
 _FIRST_ROWS = 8
 
 Feature = tuple[int, int, int, int]
@@ -67,6 +64,8 @@ def earlier_predictors(components: int) -> tuple[NDArray[np.int64], NDArray[np.i
 def _features(c: int, k: int, components: int, known: int) -> list[Feature]:
     down, across = divmod(k, 8)
     seen = [(c, k, 0, -1), (c, k, -1, 0)]
+    if k == 0:
+        seen += [(c, k, -1, -1), (c, k, -1, 1)]
     for back in range(1, 8):
         if across >= back:
             seen += [(c, k - back, 0, 0), (c, k - back, 0, -1), (c, k - back, 0, 1)]
@@ -142,8 +141,7 @@ def worth(missed, usual):  # type: ignore[no-untyped-def]
         At most 2**10, so that sums of products of coefficients below 2**15 of 2**19 blocks stay within 64 bits.
     usual : int
     """
-    weight = _LOUDNESS * _MOST_WORTH // (_LOUDNESS + missed) if missed < _OUTLIER * usual + _SLACK else np.int64(0)
-    return weight, usual + ((min(missed, 4 * usual + 64) - usual) >> 6)
+    return _LOUDNESS * _MOST_WORTH // (_LOUDNESS + missed), usual + ((min(missed, 4 * usual + 64) - usual) >> 6)
 
 
 @kernel

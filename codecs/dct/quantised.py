@@ -17,8 +17,13 @@ _FEW = 96
 
 
 def component_of(goal: NDArray[np.float32], component: int, history: History) -> NDArray[np.float32]:
-    """A component ``(h, w)`` in its own size, of the samples ``(3, H, W)`` of all in full size."""
-    return downsampled(goal[component], history.sampling) if component else goal[0]
+    """A component ``(h, w)`` in its own size, of the samples ``(3, H, W)`` of all of a region of complete units."""
+    if component == 0:
+        luma: NDArray[np.float32] = goal[0]
+        return luma
+    region = history.region
+    lines = history.chroma_lines(region.top, region.left, region.bottom, region.right)
+    return downsampled(goal[component], history.sampling, lines)
 
 
 def clean_blocks(unclipped: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from haarchive.codecs.dct.inverse import INVERSES
 from haarchive.codecs.dct.origin import find_origin
 from haarchive.codecs.dct.quantised import clean_blocks, component_of, find_quantised, rounded
 from haarchive.codecs.dct.sampling import downsampled
+from haarchive.codecs.dct.seams import find_seams
 from haarchive.codecs.haar.ycbcr import from_rgb, likely
 
 __all__ = ["Recovered", "recover"]
@@ -110,9 +111,9 @@ def _extended(recovered: Recovered, planes: NDArray[np.int32], goal: NDArray[np.
             (side - first) // n * n for side, first, n in zip(one.shape, (top, left), (rows, columns), strict=True)
         )
         whole = one[top : top + height, left : left + width].astype(np.float32)
-        seen.append(
-            Seen(downsampled(whole, history.sampling), (history.origin[0] // rows, history.origin[1] // columns))
-        )
+        lines = history.chroma_lines(top, left, top + height, left + width)
+        small = downsampled(whole, history.sampling, lines)
+        seen.append(Seen(small, (history.origin[0] // rows, history.origin[1] // columns)))
     history, components = with_edges(history, recovered.components, seen, planes)
     bounded = _bounded(history, components)
     return Recovered(history, bounded, history.decode(bounded))
@@ -143,6 +144,10 @@ def _with_sampling(
         quantised[component] = found
     best = _made(history, [quantised[n] for n in range(3)], inside)
     wrong = _wrong(best, inside)
+    if history.sampling != (1, 1) and _HARDLY_ANY * inside.size < wrong < _HOPELESS * inside.size:
+        tiled = replace(best.history, seams=find_seams(best.history, best.components, best.decoded, inside))
+        if tiled.seams != best.history.seams and (better := _wrong(now := _again(tiled, goal, inside), inside)) < wrong:
+            best, wrong = now, better
     for _ in range(_ROUNDS):
         if not clipped.any() or not _HARDLY_ANY * inside.size < wrong < _HOPELESS * inside.size:
             break
@@ -151,12 +156,17 @@ def _with_sampling(
         missing = (inside - best.decoded).astype(np.float32)
         nearer = again + np.tensordot(_TO_YCC, missing, 1)
         goal = np.where(clipped, nearer, goal)
-        again_by = [(one, rounded(component_of(goal, n, history), one)) for n, one in enumerate(best.history.steps)]
-        now = _made(best.history, again_by, inside)
+        now = _again(best.history, goal, inside)
         if (better := _wrong(now, inside)) >= wrong:
             break
         best, wrong = now, better
     return best if wrong <= _MOST_MISSED * inside.size else None
+
+
+def _again(history: History, goal: NDArray[np.float32], inside: NDArray[np.int32]) -> Recovered:
+    """With steps that are known."""
+    steps = history.steps
+    return _made(history, [(one, rounded(component_of(goal, n, history), one)) for n, one in enumerate(steps)], inside)
 
 
 def _grown(clipped: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -13,27 +13,16 @@ from hypothesis import strategies as st
 from haarchive.codecs.dct.header import MOST_PIXELS, read_header, write_header
 from haarchive.codecs.dct.history import History
 from haarchive.codecs.dct.inverse import INVERSES
-from haarchive.codecs.dct.sampling import SAMPLINGS
+from haarchive.codecs.dct.sampling import NO_SEAMS, SAMPLINGS, Seams
 from haarchive.codecs.errors import BitstreamError
 
 FIXED = 13
 
 
 def same(one: History, other: History) -> bool:
-    return (
-        (one.shape, one.converted, one.sampling, one.origin, one.units, one.inverse, one.frame_converted)
-        == (
-            other.shape,
-            other.converted,
-            other.sampling,
-            other.origin,
-            other.units,
-            other.inverse,
-            other.frame_converted,
-        )
-        and one.steps.dtype == other.steps.dtype
-        and np.array_equal(one.steps, other.steps)
-    )
+    steps = other.steps
+    alike = one.steps.dtype == steps.dtype and np.array_equal(one.steps, steps)
+    return alike and vars(one) | {"steps": steps} == vars(other)
 
 
 @settings(max_examples=60)
@@ -87,9 +76,48 @@ def test_units_may_reach_beyond_the_picture_by_less_than_a_whole_one() -> None:
     assert (covered.top, covered.left, covered.bottom, covered.right) == (-15, -3, 65, 77)
     assert (region.top, region.left, region.bottom, region.right) == (0, 0, 60, 70)
     assert history.seen == (slice(15, 75), slice(3, 73))
+    luma, chroma = history.cut(0), history.cut(1)
+    assert np.flatnonzero(~luma.all(axis=1)).tolist() == [2, 3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(~luma.all(axis=0)).tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(~chroma.all(axis=1)).tolist() == [1, 2, 3]
+    assert np.flatnonzero(~chroma.all(axis=0)).tolist() == [1, 2, 3]
     for units in ((6, 5), (5, 6)):
         with pytest.raises(BitstreamError):
             read_header(write_header(replace(history, units=units)))
+
+
+def tiled(rows: Seams, columns: Seams, sampling: tuple[int, int] = (2, 2)) -> History:
+    return replace(made_history((130, 150, 3), sampling=sampling, origin=(5, 3)), seams=(rows, columns))
+
+
+@pytest.mark.parametrize(
+    "seams",
+    [(Seams(53, 96), NO_SEAMS), (NO_SEAMS, Seams(3 + 64, 0)), (Seams(5 + 16, 16), Seams(3 + 128, 256))], ids=str,
+)  # fmt: skip
+def test_seams_come_back(seams: tuple[Seams, Seams]) -> None:
+    history = tiled(*seams)
+    data = write_header(history)
+    assert len(data) == FIXED + 8 + 3
+    back, _, end = read_header(data + b"more")
+    assert end == len(data)
+    assert same(back, history)
+    for length in range(FIXED, FIXED + 8):
+        with pytest.raises(BitstreamError, match="cut short"):
+            read_header(data[:length])
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        tiled(Seams(54, 96), NO_SEAMS), tiled(Seams(53, 95), NO_SEAMS), tiled(Seams(5 + 144, 16), NO_SEAMS),
+        tiled(Seams(53, 16), Seams(0, 16)), tiled(Seams(53, 0), NO_SEAMS, (1, 2)),
+        tiled(NO_SEAMS, Seams(19, 0), (1, 1)),
+    ],
+    ids=lambda history: f"{history.seams} {history.sampling}",
+)  # fmt: skip
+def test_seams_where_there_can_be_none_are_refused(history: History) -> None:
+    with pytest.raises(BitstreamError, match="header of a dct bitstream is damaged"):
+        read_header(write_header(history))
 
 
 def test_blocks_are_counted_from_the_origin() -> None:
