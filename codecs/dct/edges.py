@@ -17,7 +17,7 @@ from haarchive.codecs.dct.transform import BLOCK, blocks_of, coefficients_of
 
 __all__ = ["Seen", "with_edges"]
 
-_FRAME, _FRAME_CONVERTED, _WRONG, _COEFFICIENT = 4.0, 2.5, 6.0, 8.0
+_FRAME, _FRAME_CONVERTED, _WRONG, _COEFFICIENT = 4.0, 2.5, 6.0, 5.0
 """About how many bits a sample of the frame takes, one of Y, Cb, Cr, one that comes out wrong, a coefficient but 0."""
 
 _Components = list[NDArray[np.int32]]

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.haar.adapt import MARGIN, NEAR_FLOOR, add_known, log_features, pad, with_centres
+from haarchive.codecs.haar.adapt import add_known, with_centres
 from haarchive.codecs.haar.layout import Layout, long_layout, short_layout, unfitted_layout
+from haarchive.codecs.haar.logarithms import NEAR_FLOOR, log_features
+from haarchive.codecs.haar.margins import MARGIN, pad
 from haarchive.codecs.haar.occurrences import Occurrences
 from haarchive.codecs.haar.phases import NO_GRID, SCALE_PHASES, Grid
 from haarchive.codecs.haar.taps import BandSpec

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.distributions import logistic_tables
-from haarchive.codecs.haar.adapt import NEAR_FLOOR, decode_band, weigh_features
+from haarchive.codecs.haar.adapt import decode_band, weigh_features
 from haarchive.codecs.haar.band import Band
 from haarchive.codecs.haar.band_model import BandModel, read_model, write_model
 from haarchive.codecs.haar.foresight import causal_logs, code_ahead, measure
+from haarchive.codecs.haar.logarithms import NEAR_FLOOR
 from haarchive.codecs.haar.scales import scale_tables
 from haarchive.codecs.haar.weighed import UNWEIGHED, Weighed
 from haarchive.codecs.rans.stream import OperationList, WordReader

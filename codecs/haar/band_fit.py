@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.haar.adapt import LOG_ONE, MARGIN
 from haarchive.codecs.haar.band import Band
 from haarchive.codecs.haar.band_code import Foresight, foresee
 from haarchive.codecs.haar.band_model import (
@@ -32,6 +31,8 @@ from haarchive.codecs.haar.band_model import (
 )
 from haarchive.codecs.haar.class_fit import with_classes
 from haarchive.codecs.haar.location_fit import design, likelihood_weights, mean_square, robust_weights, scales_along
+from haarchive.codecs.haar.logarithms import LOG_ONE
+from haarchive.codecs.haar.margins import MARGIN
 from haarchive.codecs.haar.scale_fit import fit_scale, gather, scales_of
 from haarchive.codecs.haar.squares import eliminate, moments, quantise, residuals, solve
 

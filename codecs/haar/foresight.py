@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from haarchive.codecs.distributions.jit import kernel
-from haarchive.codecs.haar.adapt import DISTANCE_LIMIT, LEVELS, LOG_LIMIT, MARGIN, NEARS, cell, learn, scale_of
+from haarchive.codecs.haar.adapt import DISTANCE_LIMIT, LEVELS, NEARS, cell, learn, scale_of
+from haarchive.codecs.haar.logarithms import LOG_LIMIT
+from haarchive.codecs.haar.margins import MARGIN
 from haarchive.codecs.haar.phases import SCALE_PHASES
 from haarchive.codecs.haar.weighed import add_weighed
 from haarchive.codecs.rans.values import TOP_TABLE, add_value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from haarchive.codecs.distributions.jit import kernel
-from haarchive.codecs.haar.adapt import MARGIN
+from haarchive.codecs.haar.margins import MARGIN
 from haarchive.codecs.haar.scale_fit import exponentiate
 from haarchive.codecs.haar.vectors import vector_kernel
 

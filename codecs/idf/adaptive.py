@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from haarchive.codecs.distributions.jit import kernel, leaf
-from haarchive.codecs.haar.adapt import NEAR_FLOOR, logarithm
+from haarchive.codecs.haar.logarithms import NEAR_FLOOR, logarithm
 from haarchive.codecs.haar.scales import gradient_row
 from haarchive.codecs.rans.values import MAX_SCALE, add_value, take_value
 

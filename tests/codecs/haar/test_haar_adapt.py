@@ -2,95 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
+from adapt_models import SHAPE, logarithm, padded
 
-from haarchive.codecs.haar import adapt
-from haarchive.codecs.haar.adapt import (
-    DISTANCE_LIMIT,
-    MARGIN,
-    NEAR_FLOOR,
-    add_known,
-    log_features,
-    weigh_features,
-)
+from haarchive.codecs.haar.adapt import DISTANCE_LIMIT, add_known, weigh_features
 from haarchive.codecs.haar.foresight import causal_logs, measure
-
-HIGHEST = (1 << 24) - 1
-SHAPE = (7, 10)
-
-
-def logarithm(value: int) -> int:
-    """64 times the logarithm, linear between powers of two, in Python's integers."""
-    value = min(value, HIGHEST)
-    octave = value.bit_length() - 1
-    return 64 * octave + ((value - (1 << octave)) * 64 >> octave)
-
-
-def kernel_log(value: int) -> int:
-    real = np.empty(1, np.float32)
-    return int(adapt.logarithm(np.int64(value), real, real.view(np.int32)))
-
-
-def padded(count: int, top: int, seed: int, low: int | None = None) -> NDArray[np.int32]:
-    rng = np.random.default_rng(seed)
-    size = (count, SHAPE[0] + 2 * MARGIN, SHAPE[1] + 2 * MARGIN)
-    return rng.integers(-top if low is None else low, top, size, np.int32, endpoint=True)
-
-
-@pytest.mark.parametrize("power", range(24))
-def test_logarithms_around_powers_of_two_are_exact(power: int) -> None:
-    assert kernel_log(1 << power) == 64 * power
-    for value in {max(1, (1 << power) + near) for near in range(-70, 71)}:
-        assert kernel_log(value) == logarithm(value)
-
-
-@given(value=st.integers(1, 1 << 40))
-def test_logarithms_of_any_number_are_exact(value: int) -> None:
-    assert kernel_log(value) == logarithm(value)
-    assert kernel_log(value) <= 64 * math.log2(min(value, HIGHEST))
-    assert kernel_log(value) >= 64 * math.log2(min(value, HIGHEST)) - 7
-
-
-@pytest.mark.parametrize("value", [HIGHEST, HIGHEST + 1, 1 << 30, 1 << 62])
-def test_logarithms_end_at_24_octaves(value: int) -> None:
-    assert kernel_log(value) == 24 * 64 - 1
-
-
-def size_of(kind: int, plane: NDArray[np.int32], y: int, x: int) -> int:
-    """What `log_features` takes the logarithm of, less the floor."""
-    here, above, below = int(plane[y, x]), int(plane[y - 1, x]), int(plane[y + 1, x])
-    left, right = int(plane[y, x - 1]), int(plane[y, x + 1])
-    return {
-        0: 8 * here,
-        1: 4 * here + left + right + above + below,
-        2: 4 * (here + below),
-        3: 128 * abs(below - above),
-        4: 128 * abs(right - left),
-        5: 128 * abs(below + above - 2 * here),
-        6: 128 * abs(right + left - 2 * here),
-    }[kind]
-
-
-@pytest.mark.parametrize("top", [3, 4000, DISTANCE_LIMIT])
-@pytest.mark.parametrize("shift", [0, 8])
-def test_features_are_logarithms_of_what_is_around(top: int, shift: int) -> None:
-    distances, lows = padded(3, top, 0, 0), padded(2, top, 1)
-    kinds = np.array([0, 1, 2, 0, 3, 4, 5, 6, 6], np.int64)
-    index = np.array([0, 1, 2, 2, 0, 1, 1, 0, 1], np.int64)
-    features = np.zeros((len(kinds), *SHAPE), np.int16)
-    floor = NEAR_FLOOR << shift
-    log_features(kinds, index, distances, lows, floor, features)
-    for f, (kind, which) in enumerate(zip(kinds, index, strict=True)):
-        plane = (distances if kind <= 2 else lows)[which]
-        for i, j in np.ndindex(SHAPE):
-            assert features[f, i, j] == logarithm(size_of(int(kind), plane, i + MARGIN, j + MARGIN) + floor)
-
+from haarchive.codecs.haar.margins import MARGIN
 
 NEAR = {(0, -1): 2, (-1, 0): 2, (-1, -1): 1, (-1, 1): 1, (0, -2): 1, (-2, 0): 1}
 FAR = [(-1, -2), (-1, 2), (-2, -1), (-2, 1), (-2, -2), (-2, 2), (0, -3), (-3, 0)]

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from haarchive.codecs.errors import BitstreamError
-from haarchive.codecs.haar.adapt import MARGIN
 from haarchive.codecs.haar.band import Band, Classes
 from haarchive.codecs.haar.band_code import code_plane, decode_plane, foresee
 from haarchive.codecs.haar.band_fit import Effort, fit_band
 from haarchive.codecs.haar.band_model import CONSTANT_LIMIT, SCALE_LIMIT, WEIGHT_LIMIT, BandModel, default_model
 from haarchive.codecs.haar.lifting import split
+from haarchive.codecs.haar.margins import MARGIN
 from haarchive.codecs.haar.phases import NO_GRID, Grid
 from haarchive.codecs.haar.taps import COARSEST, IMAGE_BANDS, BandSpec
 from haarchive.codecs.rans.stream import OperationList, WordReader

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from haarchive.codecs.haar.adapt import MARGIN
 from haarchive.codecs.haar.location_fit import design, likelihood_weights, mean_square, robust_weights, scales_along
+from haarchive.codecs.haar.margins import MARGIN
 
 
 def test_the_design_holds_what_taps_see() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haarchive.codecs.haar.adapt import MARGIN
+from haarchive.codecs.haar.margins import MARGIN
 from haarchive.codecs.haar.taps import COARSEST, IMAGE_BANDS, BandSpec, Tap, band_taps, rich_taps
 
 BANDS = (*IMAGE_BANDS, COARSEST)
