@@ -176,7 +176,7 @@ def _code_frequency(  # type: ignore[no-untyped-def]
     gram = np.zeros((count, count), np.int64)
     moment = np.zeros(count, np.int64)
     weights = np.zeros(count, np.int64)
-    seen = np.zeros((count, width), np.int32)
+    seen, alive = np.zeros((count, width), np.int32), np.ones(count, np.bool_)
     known, any_known = np.empty(width, np.int64), np.empty(width, np.int32)
     cross, coarser = np.empty(width, np.int32), np.empty(width, np.int32)
     others, before = np.empty(width, np.int32), np.empty(width, np.int32)
@@ -190,10 +190,12 @@ def _code_frequency(  # type: ignore[no-untyped-def]
             return n, state, pos
         if i > 1:
             sweep(gram, moment, weights, step, i, usual, earlier)
-        look(k, i, features, steps, seen)
+        look(k, i, features, steps, seen, alive)
         _look_around(k, missed, c, frequency, i, cross, coarser, others, before)
         known[:], any_known[:], worths[:] = 0, 0, earlier
         for f in range(1, count):
+            if not alive[f]:
+                continue
             weight, line = weights[f], seen[f]
             for j in range(width):
                 known[j] += weight * np.int64(line[j])
@@ -248,5 +250,5 @@ def _code_frequency(  # type: ignore[no-untyped-def]
             missed_row[j] = own
             if not earlier and learning[i - 1, j - 1]:
                 worths[j - 1], usual = worth(near + by_others + by_coarse + 4 * own, usual)
-        learn(seen, row, step, worths, gram, moment)
+        learn(seen, alive, row, step, worths, gram, moment)
     return n, state, pos

@@ -105,14 +105,21 @@ def _tables(lists: list[list[list[Feature]]]) -> tuple[NDArray[np.int64], NDArra
 
 
 @kernel
-def look(k, i, features, steps, seen):  # type: ignore[no-untyped-def]
-    """Fill the features ``(F, w)`` of a row of blocks, dequantised: all but the first, the block before."""
+def look(k, i, features, steps, seen, alive):  # type: ignore[no-untyped-def]
+    """Fill the features ``(F, w)`` of a row of blocks, dequantised, and which are not all zero (few fine ones are not).
+
+    All but the first, the block before.
+    """
     width = seen.shape[1]
     for f in range(1, len(features)):
         q, u, above, left = features[f, 0], features[f, 1], features[f, 2], features[f, 3]
         step, line, out = np.int32(steps[q, u]), k[q, u, i + above], seen[f]
+        some = np.int32(0)
         for j in range(width):
-            out[j] = line[j + 1 + left] * step
+            value = line[j + 1 + left] * step
+            out[j] = value
+            some |= value
+        alive[f] = some != 0
 
 
 @leaf
@@ -145,13 +152,13 @@ def worth(missed, usual):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def learn(seen, here, step, worths, gram, moment):  # type: ignore[no-untyped-def]
+def learn(seen, alive, here, step, worths, gram, moment):  # type: ignore[no-untyped-def]
     """Add a row of blocks to the normal equations, each as often as it is worth."""
     count, width = seen.shape
     live, some = np.empty(count, np.int64), 0
     weighted = np.empty(width, np.int32)
     for a in range(count):
-        if np.any(seen[a]):  # few are, at high frequencies
+        if alive[a]:
             live[some] = a
             some += 1
     for n in range(some):

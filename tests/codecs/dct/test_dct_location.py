@@ -64,7 +64,7 @@ def test_normal_equations_are_sums_over_blocks(features: int, width: int, size: 
     gram += gram.T
     wide = seen.astype(np.int64)
     expected = gram + (wide * worths) @ wide.T, moment + (wide * worths) @ here[1:-1].astype(np.int64) * 7
-    learn(seen, here, np.int64(7), worths, gram, moment)
+    learn(seen, seen.any(axis=1), here, np.int64(7), worths, gram, moment)
     assert np.array_equal(gram, expected[0])
     assert np.array_equal(moment, expected[1])
 
@@ -80,7 +80,7 @@ def test_weights_are_those_of_weighted_least_squares() -> None:
     here = np.pad((np.array([2, -1, 0, 1, 3]) @ seen // 4 + rng.integers(-9, 10, 400)).astype(np.int32), 1)
     worths = rng.integers(0, 1025, 400).astype(np.int32)
     gram, moment, weights = np.zeros((5, 5), np.int64), np.zeros(5, np.int64), np.zeros(5, np.int64)
-    learn(seen, here, np.int64(1), worths, gram, moment)
+    learn(seen, np.ones(5, np.bool_), here, np.int64(1), worths, gram, moment)
     for _ in range(10):
         sweep(gram, moment, weights, np.int64(1), 1, np.int64(100), False)
     root = np.sqrt(worths.astype(float))
@@ -91,12 +91,19 @@ def test_weights_are_those_of_weighted_least_squares() -> None:
 def test_features_are_dequantised_coefficients_of_the_blocks_around() -> None:
     rng = np.random.default_rng(0)
     k = np.pad(rng.integers(-9, 10, (2, 64, 3, 4)), ((0, 0), (0, 0), (1, 1), (1, 1))).astype(np.int32)
+    k[1, 8] = 0
     steps = rng.integers(1, 99, (2, 64))
     features, counts = predictors(2, 0)
     seen = np.zeros((counts[1, 9], 4), np.int32)
-    look(k, 2, features[1, 9, : counts[1, 9]], steps, seen)
-    for out, (q, u, row, column) in zip(seen[1:], features[1, 9, 1 : counts[1, 9]].tolist(), strict=True):
+    alive = np.zeros(counts[1, 9], np.bool_)
+    look(k, 2, features[1, 9, : counts[1, 9]], steps, seen, alive)
+    for out, some, (q, u, row, column) in zip(
+        seen[1:], alive[1:], features[1, 9, 1 : counts[1, 9]].tolist(), strict=True
+    ):
         assert np.array_equal(out, k[q, u, 2 + row, 1 + column : 5 + column] * steps[q, u])
+        assert some == out.any()
+    assert alive[1:].any()
+    assert not alive[1:].all()
 
 
 def size_of(components: list[NDArray[np.int32]], steps: NDArray[np.int64], cut: NDArray[np.bool_] | None) -> int:
