@@ -47,7 +47,7 @@ class _Span(NamedTuple):
 
 def with_edges(
     history: History, components: Sequence[NDArray[np.int32]], seen: Sequence[Seen], planes: NDArray[np.int32]
-) -> tuple[History, _Components]:
+) -> tuple[History, _Components, NDArray[np.int32] | None]:
     """Add units at the edges of a picture, on the sides where that is shorter than to have them in the frame.
 
     Parameters
@@ -64,6 +64,8 @@ def with_edges(
     -------
     history : History
     components : list of ndarray, int32
+    decoded : ndarray, shape (C, H, W), int32, optional
+        What these decode to, where units were added.
     """
     shares = history.sampling[0] * BLOCK, history.sampling[1] * BLOCK
     known: list[dict[tuple[_Span, _Span], NDArray[np.int32]]] = [{} for _ in components]
@@ -82,12 +84,13 @@ def with_edges(
             origin=(history.origin[0] - shares[0] * before[0], history.origin[1] - shares[1] * before[1]),
             units=(history.units[0] + before[0] + after[0], history.units[1] + before[1] + after[1]),
         )
-        wrong = grown.decode(made)[:, *grown.seen] != planes[:, *grown.region.slices]
+        decoded = grown.decode(made)
+        wrong = decoded[:, *grown.seen] != planes[:, *grown.region.slices]
         bad = {side for side in sides if not _pays(_strip(wrong, history, grown, side), made, history, side)}
         if not bad:
-            return grown, made
+            return grown, made, decoded
         sides -= bad
-    return history, list(components)
+    return history, list(components), None
 
 
 def _pays(wrong: NDArray[np.bool_], made: _Components, history: History, side: tuple[int, int]) -> bool:

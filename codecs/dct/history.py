@@ -150,12 +150,15 @@ class History:
 
     def decode_components(self, components: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
         """The samples of the components ``(C, H, W)`` at full size, before their conversion."""
-        decoded = [decode_blocks(one, steps, self.inverse) for one, steps in zip(components, self.steps, strict=True)]
-        if not self.converted:
-            return np.stack(decoded)
         whole = self.covered
+        out = np.empty((len(components), whole.bottom - whole.top, whole.right - whole.left), np.int32)
         lines = self.chroma_lines(whole.top, whole.left, whole.bottom, whole.right)
-        return np.stack([decoded[0], *(upsample(one, self.sampling, lines) for one in decoded[1:])])
+        for n, (one, steps) in enumerate(zip(components, self.steps, strict=True)):
+            if n == 0 or self.sampling == (1, 1):
+                decode_blocks(one, steps, self.inverse, out=out[n])
+            else:
+                out[n] = upsample(decode_blocks(one, steps, self.inverse), self.sampling, lines)
+        return out
 
     def converted_to_planes(self, samples: NDArray[np.int32]) -> NDArray[np.int32]:
         """What samples ``(C, ...)`` of the components are in the picture's planes."""

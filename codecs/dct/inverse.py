@@ -41,7 +41,11 @@ _TAN1, _TAN2, _TAN3, _COS = 13036, 27146, 43790, 46341
 
 
 def decode_blocks(
-    coefficients: NDArray[np.int32], steps: NDArray[np.int64], inverse: str = INVERSES[0]
+    coefficients: NDArray[np.int32],
+    steps: NDArray[np.int64],
+    inverse: str = INVERSES[0],
+    *,
+    out: NDArray[np.int32] | None = None,
 ) -> NDArray[np.int32]:
     """The samples of a component.
 
@@ -53,6 +57,8 @@ def decode_blocks(
         Of the quantisation.
     inverse : str
         One of `INVERSES`.
+    out : ndarray, shape (8 h, 8 w), int32, optional
+        To be filled and returned, contiguous.
 
     Returns
     -------
@@ -60,7 +66,8 @@ def decode_blocks(
         0 to 255.
     """
     _, height, width = coefficients.shape
-    out = np.empty((8 * height, 8 * width), np.int32)
+    if out is None:
+        out = np.empty((8 * height, 8 * width), np.int32)
     decode = {"libjpeg": _decode_libjpeg, "intel": _decode_intel}[inverse]
     decode(np.ascontiguousarray(coefficients), steps, out)
     return out

@@ -114,9 +114,13 @@ def _extended(recovered: Recovered, planes: NDArray[np.int32], goal: NDArray[np.
         lines = history.chroma_lines(top, left, top + height, left + width)
         small = downsampled(whole, history.sampling, lines)
         seen.append(Seen(small, (history.origin[0] // rows, history.origin[1] // columns)))
-    history, components = with_edges(history, recovered.components, seen, planes)
+    history, components, decoded = with_edges(history, recovered.components, seen, planes)
+    if decoded is None:
+        return recovered
     bounded = _bounded(history, components)
-    return Recovered(history, bounded, history.decode(bounded))
+    if not all(map(np.array_equal, bounded, components)):
+        decoded = history.decode(bounded)
+    return Recovered(history, bounded, decoded)
 
 
 def _with_sampling(
