@@ -92,6 +92,8 @@ def read_header(data: bytes) -> tuple[History, bool, int]:
     inverse, frame_converted = more & ~(_FRAME_CONVERTED | _TILED), bool(more & _FRAME_CONVERTED)
     seams = NO_SEAMS, NO_SEAMS
     if more & _TILED:
+        if version < _VERSION:
+            raise BitstreamError("the header of a dct bitstream is damaged")
         seams, at = _read_seams(data, at)
     if inverse >= len(INVERSES):
         raise BitstreamError(f"inverse transform {inverse} of a dct bitstream is not known: update haarchive")

@@ -106,6 +106,12 @@ def test_seams_come_back(seams: tuple[Seams, Seams]) -> None:
             read_header(data[:length])
 
 
+def test_seams_before_there_were_any_are_refused() -> None:
+    data = write_header(tiled(Seams(53, 96), NO_SEAMS))
+    with pytest.raises(BitstreamError, match="header of a dct bitstream is damaged"):
+        read_header(bytes([2 << 4 | data[0] & 15]) + data[1:])
+
+
 @pytest.mark.parametrize(
     "history",
     [
