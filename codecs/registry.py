@@ -8,7 +8,7 @@ from haarchive.codecs.haar.presets import DEFAULT_PRESET, Preset
 
 __all__ = ["CODECS_WITH_TABLES", "CODEC_NAMES", "get_codec"]
 
-CODEC_NAMES = ("dct", "haar", "haar-audio", "idf", "idf-audio", "jpeg", "jpeg-xl", "jpeg-xl-pixels", "stored")
+CODEC_NAMES = ("dct", "dwt", "haar", "haar-audio", "idf", "idf-audio", "jpeg", "jpeg-xl", "jpeg-xl-pixels", "stored")
 """Every codec that a manifest of format version 1 may name."""
 
 CODECS_WITH_TABLES = frozenset({"jpeg", "jpeg-xl"})
@@ -51,6 +51,10 @@ def get_codec(
             from haarchive.codecs.dct.codec import DctCodec
 
             return DctCodec()
+        case "dwt":
+            from haarchive.codecs.dwt.codec import DwtCodec
+
+            return DwtCodec()
         case "haar":
             from haarchive.codecs.haar.image import HaarCodec
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from haarchive.codecs.distributions.jit import kernel
 
-__all__ = ["CONVERSIONS", "Conversion", "Found", "find", "from_rgb", "likely", "to_rgb"]
+__all__ = ["CONVERSIONS", "Conversion", "Found", "find", "from_rgb", "likely", "rgb_of", "to_rgb"]
 
 _HALF = 1 << 15
 _TOP = 255
@@ -185,7 +185,7 @@ def _clipped(conversion: Conversion) -> NDArray[np.int16]:
 
 
 @kernel
-def _rgb(y, cb, cr, conversion):  # type: ignore[no-untyped-def]
+def rgb_of(y, cb, cr, conversion):  # type: ignore[no-untyped-def]
     red = y + ((conversion.red * cr + _HALF) >> 16)
     green = y + ((_HALF - conversion.green_by_blue * cb - conversion.green_by_red * cr) >> 16)
     blue = y + ((conversion.blue * cb + _HALF) >> 16)
@@ -197,7 +197,7 @@ def _convert(ycc, conversion, rgb):  # type: ignore[no-untyped-def]
     """``(3, N)`` int32 to ``(3, N)``; in 64 bits, as damaged bitstreams hold any number."""
     for n in range(ycc.shape[1]):
         y, cb, cr = np.int64(ycc[0, n]), np.int64(ycc[1, n]), np.int64(ycc[2, n])
-        rgb[0, n], rgb[1, n], rgb[2, n] = _rgb(y, cb, cr, conversion)
+        rgb[0, n], rgb[1, n], rgb[2, n] = rgb_of(y, cb, cr, conversion)
 
 
 @kernel
@@ -218,11 +218,11 @@ def _solve(red, green, blue, conversion, inverse):  # type: ignore[no-untyped-de
     luma = inverse.luma_of_red * red + inverse.luma_of_green * green + inverse.luma_of_blue * blue
     middle = (luma + _HALF) >> 16
     cb, cr = _nearest(middle, red, blue, inverse)
-    if _rgb(middle, cb, cr, conversion) == (red, green, blue):
+    if rgb_of(middle, cb, cr, conversion) == (red, green, blue):
         return middle, cb, cr, True
     other = middle - 1 if luma & 0xFFFF >= _HALF else middle + 1
     other_cb, other_cr = _nearest(other, red, blue, inverse)
-    if _rgb(other, other_cb, other_cr, conversion) == (red, green, blue):
+    if rgb_of(other, other_cb, other_cr, conversion) == (red, green, blue):
         return other, other_cb, other_cr, True
     return middle, cb, cr, False
 
@@ -245,7 +245,7 @@ def _enumerate(conversion, inverse, table, nearest):  # type: ignore[no-untyped-
     for y in range(_TOP + 1):
         for cb in range(-_CHROMA, _CHROMA):
             for cr in range(-_CHROMA, _CHROMA):
-                red, green, blue = _rgb(y, cb, cr, conversion)
+                red, green, blue = rgb_of(y, cb, cr, conversion)
                 side, row, column = _face(red, green, blue)
                 if side < 0:
                     continue

@@ -49,7 +49,7 @@ def encode_proven(
     chunk_ids: Sequence[int],
     chunks: Sequence[Samples],
     *,
-    specialist: Codec | None = None,
+    specialists: Sequence[Codec] = (),
     rival: Codec | None = None,
     levels: int = 0,
 ) -> list[EncodedChunk]:
@@ -59,8 +59,9 @@ def encode_proven(
     samples, fails, gives other samples back, or is not smaller than `StoredCodec`, the chunk is stored
     instead (and proven in the same way); `EncodedChunk.fallback` says why.
 
-    A specialist sees each chunk before that. What it takes and gives back goes to no other codec; what it refuses is
-    coded as if there were none. If it fails or gives other samples back, `fallback` begins with its name.
+    Specialists see each chunk before that, one after the other. What one takes and gives back goes to no other codec;
+    what all refuse is coded as if there were none. If one fails or gives other samples back, `fallback` begins with
+    its name.
 
     Parameters
     ----------
@@ -71,8 +72,8 @@ def encode_proven(
         The chunks' numbers in the plane.
     chunks : sequence of ndarray
         Their samples.
-    specialist : Codec, optional
-        A codec that refuses most chunks and is far better than others on the rest. Only without `levels`.
+    specialists : sequence of Codec
+        Codecs that refuse most chunks and are far better than others on the rest. Only without `levels`.
     rival : Codec, optional
         Another codec, whose proven bitstream is taken where it is smaller, or `codec` takes no such samples.
     levels : int
@@ -91,11 +92,11 @@ def encode_proven(
     CodecError
         If even stored samples do not come back: the memory of this machine is at fault.
     """
-    offered = [_lossless(specialist, [samples])[0] for samples in chunks] if specialist else [UNSUPPORTED] * len(chunks)
-    left = [samples for samples, one in zip(chunks, offered, strict=True) if isinstance(one, str)]
+    offered = [_specially(specialists, samples) for samples in chunks]
+    left = [samples for samples, (one, _) in zip(chunks, offered, strict=True) if one is None]
     others = iter(_generally(codec, left, rival, levels))
-    found = [next(others) if isinstance(one, str) else one for one in offered]
-    alarms = [f"{specialist.name} {one}" if specialist and _is_defect(one) else "" for one in offered]
+    found = [next(others) if one is None else one for one, _ in offered]
+    alarms = [alarm for _, alarm in offered]
     return [_encoded(plane, *each) for each in zip(chunk_ids, chunks, found, alarms, strict=True)]
 
 
@@ -115,6 +116,18 @@ def _is_defect(one: _Proven | str) -> bool:
     return isinstance(one, str) and is_alarming(one)
 
 
+def _specially(specialists: Sequence[Codec], samples: Samples) -> tuple[_Proven | None, str]:
+    """What the first specialist that takes a chunk made of it, and what those before it failed of."""
+    alarms = []
+    for specialist in specialists:
+        (one,) = _lossless(specialist, [samples])
+        if not isinstance(one, str):
+            return one, ", ".join(alarms)
+        if is_alarming(one):
+            alarms.append(f"{specialist.name} {one}")
+    return None, ", ".join(alarms)
+
+
 def _generally(codec: Codec, chunks: Sequence[Samples], rival: Codec | None, levels: int) -> list[_Proven | str]:
     """Encode and prove the chunks that no specialist took."""
     found = _lossless(codec, chunks)
@@ -126,7 +139,7 @@ def _generally(codec: Codec, chunks: Sequence[Samples], rival: Codec | None, lev
 
 
 def _encoded(plane: int, chunk_id: int, samples: Samples, one: _Proven | str, alarm: str) -> EncodedChunk:
-    """The chunk as it was proven, or stored; `alarm` is what its specialist failed of."""
+    """The chunk as it was proven, or stored; `alarm` is what specialists failed of."""
     reason = one if isinstance(one, str) else ""
     if isinstance(one, str) or (one.codec != _STORED.name and _stored_is_smaller(samples, one.stream.nbytes)):
         reason = reason or LARGER

@@ -182,11 +182,11 @@ class Encoder:
         for run in task.runs:
             plane = planes[run.plane]
             codec, levels = self.codec(plane), plane.attrs.get("dropped_bands", 0)
-            specialist, rival = self._specialist(plane), self._rival(plane)
+            specialists, rival = self._specialists(plane), self._rival(plane)
             for numbers in run.batches(self._config.batch_chunks):
                 batch = [next(rest) for _ in numbers]
                 proven = encode_proven(
-                    codec, run.plane, list(numbers), batch, specialist=specialist, rival=rival, levels=levels
+                    codec, run.plane, list(numbers), batch, specialists=specialists, rival=rival, levels=levels
                 )
                 encoded += proven
                 if codec.model_digest and any(chunk.codec == codec.name for chunk in proven):
@@ -209,9 +209,12 @@ class Encoder:
                 self._codecs[name] = get_codec(name, model=model, device=config.device, preset=config.preset)
             return self._codecs[name]
 
-    def _specialist(self, plane: Plane) -> Codec | None:
-        """A codec that is far better on what once was a JPEG, and quick to see what was not."""
-        return self._loaded("dct") if _is_lossless_picture(plane) and plane.dtype == "uint8" else None
+    def _specialists(self, plane: Plane) -> list[Codec]:
+        """Codecs that are far better on what once was JPEG or JPEG 2000, and quick to see what was not."""
+        if not _is_lossless_picture(plane) or plane.dtype != "uint8":
+            return []
+        # Where time counts most, the flow takes JPEG 2000: it is eight times as fast as going back to wavelets.
+        return [self._loaded(name) for name in (("dct",) if self._config.preset == "fast" else ("dct", "dwt"))]
 
     def _rival(self, plane: Plane) -> Codec | None:
         """A codec that may be better on some chunks of a plane, where there is time for it."""

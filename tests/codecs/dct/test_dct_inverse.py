@@ -21,8 +21,6 @@ from haarchive.codecs.dct.recover import recover
 from haarchive.codecs.dct.transform import blocks_of
 from haarchive.codecs.haar.ycbcr import to_rgb
 
-GBM40 = Path(__file__).parents[4] / "shared/data/histology/train/gbm40"
-
 
 def in_real_numbers(coefficients: NDArray[np.int32], steps: NDArray[np.int64]) -> NDArray[np.float64]:
     units = np.moveaxis(coefficients * steps[:, None, None], 0, 2).astype(np.float64)
@@ -128,9 +126,9 @@ def test_libjpegs_pictures_are_taken_for_libjpegs() -> None:
     assert read_header(DctCodec().encode([picture])[0].bands[0])[0].inverse == "libjpeg"
 
 
-@pytest.mark.skipif(not GBM40.is_dir(), reason="needs the training pictures of gbm40")
-def test_pictures_of_a_scanner_with_intels_decoder_come_out_right_but_for_a_few_samples() -> None:
-    picture = imagecodecs.imread(next(iter(sorted(GBM40.glob("*12.jxl")))))[:512, :512]
+def test_pictures_of_a_scanner_with_intels_decoder_come_out_right_but_for_a_few_samples(data_dir: Path) -> None:
+    (path,) = (data_dir / "histology/train/gbm40").glob("*12.jxl")
+    picture = imagecodecs.imread(path)[:512, :512]
     found = recover(planes_of(picture))
     assert found is not None
     assert found.history.inverse == "intel"

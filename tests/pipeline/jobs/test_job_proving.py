@@ -200,7 +200,7 @@ class Watched(Means):
 
 def test_what_a_specialist_takes_goes_to_no_other_codec() -> None:
     codec, rival = Watched(), Watched()
-    encoded = encode_proven(codec, 1, range(4), list(map(constant, (20, 5, 50, 7))), specialist=Tens(), rival=rival)
+    encoded = encode_proven(codec, 1, range(4), list(map(constant, (20, 5, 50, 7))), specialists=[Tens()], rival=rival)
     assert reasons(encoded) == [("tens", ""), ("means", ""), ("tens", ""), ("means", "")]
     assert [(chunk.chunk, chunk.bands) for chunk in encoded[::2]] == [(0, (b"\2",)), (2, (b"\5",))]
     assert codec.seen == rival.seen == [5, 7]
@@ -208,12 +208,12 @@ def test_what_a_specialist_takes_goes_to_no_other_codec() -> None:
 
 def test_what_a_specialist_refuses_is_no_news() -> None:
     chunks = [constant(5), constant(1, "uint16")]
-    with_one, without = (encode_proven(Means(), 1, [0, 1], chunks, specialist=s) for s in (Tens(), None))
+    with_one, without = (encode_proven(Means(), 1, [0, 1], chunks, specialists=s) for s in ([Tens()], []))
     assert with_one == without
 
 
 def test_a_specialist_that_fails_or_lies_is_named_and_its_chunks_go_on() -> None:
-    encoded = encode_proven(Means(), 1, range(3), list(map(constant, (30, 40, 20))), specialist=Tens())
+    encoded = encode_proven(Means(), 1, range(3), list(map(constant, (30, 40, 20))), specialists=[Tens()])
     assert reasons(encoded) == [
         ("means", "tens error: ValueError: thirty"),
         ("means", "tens mismatch"),
@@ -227,13 +227,13 @@ def test_a_specialist_does_not_hide_why_its_chunk_is_stored() -> None:
         def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
             raise UnsupportedSamplesError("nothing suits")
 
-    (made,) = encode_proven(Fussy(), 1, [0], [constant(40)], specialist=Tens())
+    (made,) = encode_proven(Fussy(), 1, [0], [constant(40)], specialists=[Tens()])
     assert (made.codec, made.fallback) == ("stored", f"tens {MISMATCH}; {UNSUPPORTED}")
     assert is_alarming(made.fallback)
 
 
 def test_what_a_specialist_makes_larger_than_zstd_is_stored() -> None:
-    (made,) = encode_proven(Means(), 1, [0], [constant(5)], specialist=Padded())
+    (made,) = encode_proven(Means(), 1, [0], [constant(5)], specialists=[Padded()])
     assert (made.codec, made.fallback) == ("stored", LARGER)
 
 

@@ -95,7 +95,7 @@ def test_lower_levels_are_close_to_those_of_the_flow(
     patch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archived(patch, tmp_path / "dct")
-    monkeypatch.setattr(stages.Encoder, "_specialist", lambda self, plane: None)
+    monkeypatch.setattr(stages.Encoder, "_specialists", lambda self, plane: [])
     assert codecs_of(archived(patch, tmp_path / "haar")) == {"haar": 4}
     for level in (1, 2):
         one, other = (
@@ -144,28 +144,30 @@ def test_a_failed_proof_is_reported_though_the_flow_took_the_chunk(
 
 
 @pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
-    """What each batch went to: the name of the codec, and of the specialist before it."""
-    seen: list[tuple[str, str | None]] = []
+def offered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
+    """What each batch went to: the name of the codec, and those of the specialists before it."""
+    seen: list[tuple[str, tuple[str, ...]]] = []
 
-    def watched(codec: Codec, *batch: object, specialist: Codec | None, **options: object) -> object:
-        seen.append((codec.name, specialist and specialist.name))
-        return encode_proven(codec, *batch, specialist=specialist, **options)  # type: ignore[arg-type]
+    def watched(codec: Codec, *batch: object, specialists: Sequence[Codec], **options: object) -> object:
+        seen.append((codec.name, tuple(one.name for one in specialists)))
+        return encode_proven(codec, *batch, specialists=specialists, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stages, "encode_proven", watched)
     return seen
 
 
-@pytest.mark.parametrize("preset", ["fast", "balanced", "max"])
-def test_every_preset_offers_pictures_of_8_bits_to_the_specialist(
-    preset: str, offered: list[tuple[str, str | None]], tmp_path: Path
+@pytest.mark.parametrize(
+    ("preset", "specialists"), [("fast", ("dct",)), ("balanced", ("dct", "dwt")), ("max", ("dct", "dwt"))]
+)
+def test_every_preset_offers_pictures_of_8_bits_to_its_specialists(
+    preset: str, specialists: tuple[str, ...], offered: list[tuple[str, tuple[str, ...]]], tmp_path: Path
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", painted(64, 64), photometric="rgb")
     archived(tmp_path / "a.tif", tmp_path / "a", preset=preset)
-    assert offered == [("stored", None), ("haar", "dct")]
+    assert offered == [("stored", ()), ("haar", specialists)]
 
 
-def test_other_planes_have_no_specialist(offered: list[tuple[str, str | None]], tmp_path: Path) -> None:
+def test_other_planes_have_no_specialist(offered: list[tuple[str, tuple[str, ...]]], tmp_path: Path) -> None:
     picture = painted(64, 64)
     tifffile.imwrite(tmp_path / "deep.tif", picture.astype(np.uint16) * 257, photometric="rgb")
     tifffile.imwrite(tmp_path / "jpeg.tif", picture, tile=(64, 64), compression="jpeg")
@@ -173,16 +175,16 @@ def test_other_planes_have_no_specialist(offered: list[tuple[str, str | None]], 
     names = ["deep.tif", "jpeg.tif", "take.wav"]
     archive([tmp_path / name for name in names], tmp_path / "a", config=CONFIG).raise_for_failures()
     assert {codec for codec, _ in offered} == {"stored", "haar", "jpeg-xl", "haar-audio"}
-    assert {specialist for _, specialist in offered} == {None}
+    assert {specialists for _, specialists in offered} == {()}
 
 
 def test_pictures_that_lose_details_have_no_specialist(
-    offered: list[tuple[str, str | None]], patch: Path, tmp_path: Path
+    offered: list[tuple[str, tuple[str, ...]]], patch: Path, tmp_path: Path
 ) -> None:
     config = CONFIG.model_copy(update={"drop_bands": 1})
     archive(patch, tmp_path / "a", config=config).raise_for_failures()
-    assert ("haar", None) in offered
-    assert {specialist for _, specialist in offered} == {None}
+    assert ("haar", ()) in offered
+    assert {specialists for _, specialists in offered} == {()}
 
 
 def test_the_specialist_refuses_what_was_no_jpeg() -> None:
