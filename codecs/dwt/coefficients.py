@@ -17,7 +17,7 @@ from haarchive.codecs.rans.stream import OperationList, WordReader
 __all__ = ["code_band", "fresh_mixer"]
 
 _SIZES = (14 * 14, 14 * 14, 4 * 4 * 3 * 3, 14 * 14, 14 * 14, 3 * 3 * 5 * 5, 11 * 3 * 3, 5 * 24, 16 * 9)
-_YOUNG = 30
+_YOUNG = 12
 _VALUES = 3
 _RARELY = 1 << 11
 
@@ -101,7 +101,7 @@ def _code_band(  # type: ignore[no-untyped-def]
             up, side, other = np.int64(coarser[i, j]), np.int64(beside[i, j]), np.int64(others[i, j])
             steep = np.int64(slope[i, j])
             by_steep = half_octaves(abs(steep), 13)
-            if near + side + other + (up >> 2) == 0:
+            if near + side + other + up + by_steep == 0:
                 bit, n, state, pos = code_quiet(
                     np.int64(here[j + 2] != 0), 4 * by_steep + min(up, 3), quiet, quiet_visits,
                     decoding, start, freq, n, state, words, pos,

@@ -46,8 +46,10 @@ def find_pairs(rgb: NDArray[np.int32]) -> int | None:
     rgb : ndarray, shape (3, H, W), int32
     """
     ycc, missed = from_rgb(CONVERSION, rgb)
-    alike = (ycc[1:, :, 1:] == ycc[1:, :, :-1]).all(axis=0)
-    shares = [alike[:, first::2].mean() if alike[:, first::2].size else 0.0 for first in (0, 1)]
+    clear = ((rgb > 0) & (rgb < _TOP)).all(axis=0) & ~missed
+    both = clear[:, 1:] & clear[:, :-1]
+    alike = (ycc[1:, :, 1:] == ycc[1:, :, :-1]).all(axis=0) & both
+    shares = [np.count_nonzero(alike[:, k::2]) / max(1, np.count_nonzero(both[:, k::2])) for k in (0, 1)]
     odd = int(np.argmax(shares))
     return odd if shares[odd] >= _ALIKE > shares[1 - odd] and missed.mean() < 1 - _ALIKE else None
 
