@@ -23,6 +23,10 @@ from numpy.typing import NDArray
 
 import haarchive.codecs
 import haarchive.pipeline
+from haarchive.codecs.dwt.axis import LEVELS, Axis
+from haarchive.codecs.dwt.pairs import Halved, to_planes
+from haarchive.codecs.dwt.pyramid import build, expected, rounded
+from haarchive.codecs.dwt.steps import Steps
 from haarchive.pipeline import archive
 from haarchive.pipeline.jobs.report import JobReport
 from haarchive.pipeline.jobs.restore import restore
@@ -71,6 +75,7 @@ def make_sources(folder: Path) -> list[Path]:
         jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=quality, subsampling=sampling)
         was_jpeg = imagecodecs.jpeg_decode(jpeg)[14:, 14:]
         tifffile.imwrite(folder / f"was-jpeg-{sampling}-{quality}.tif", was_jpeg, photometric="rgb")
+    tifffile.imwrite(folder / "was-jpeg-2000.tif", decoded_jpeg_2000(rng), photometric="rgb")
     # What is JPEG stays JPEG.
     tifffile.imwrite(
         folder / "jpeg.tif", picture(rng, np.uint8, 3, 256), photometric="rgb", compression="jpeg", tile=(128, 128)
@@ -99,6 +104,24 @@ def picture(rng: np.random.Generator, dtype: Any, channels: int, size: int = 64)
     shape = (np.sin(x / 9) + np.cos(y / 7) + 2) / 5 * top
     pixels = shape[..., None] * np.linspace(0.7, 1, channels) + rng.normal(0, top / 60, (size, size, channels))
     return np.clip(pixels, 0, top).astype(dtype).squeeze()
+
+
+def decoded_jpeg_2000(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture that only quantised wavelet coefficients are left of, and a few pixels of other colours."""
+    steps = Steps((10649, 5396, 2575, 1024, 1024), (21299, 22528, 10342, 5018, 2488))
+    side = Axis(0, 256, 256)
+    components = []
+    for axes, range_ in (((side, side), 180), ((side, side.halved()), 30), ((side, side.halved()), 30)):
+        plane = picture(rng, np.uint8, 1, 256).astype(np.int32)[:, :: 256 // axes[1].size]
+        pyramid = build((plane - 128) * range_ // 256, *axes, steps)
+        samples = pyramid.samples[LEVELS]
+        for level in range(LEVELS, 0, -1):
+            rows, columns = (axis.at_level(level - 1) for axis in axes)
+            samples = rounded(expected(samples, pyramid.numbers[level - 1], level, steps, rows, columns), level)
+        components.append(samples)
+    planes = to_planes(Halved(components[0] + 128, *components[1:]), 0)
+    planes[:, 10, 10:20] = rng.integers(60, 200, (3, 10))
+    return np.moveaxis(planes, 0, 2).astype(np.uint8)
 
 
 def recording(rng: np.random.Generator, channels: int, frames: int = 6_000) -> NDArray[np.float64]:

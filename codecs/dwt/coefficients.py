@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,12 +59,12 @@ def code_band(
 
 
 @leaf
-def _sign(x):  # type: ignore[no-untyped-def]
+def _sign(x: Any) -> Any:
     return min(max(int(x), -1), 1) + 1
 
 
 @leaf
-def _grade(x):  # type: ignore[no-untyped-def]
+def _grade(x: Any) -> Any:
     """0 to 10: the size and sign of a third difference."""
     size = half_octaves(abs(x), 9) // 2 + (x != 0)
     return 5 + (min(size, 5) if x > 0 else -min(size, 5))
@@ -92,8 +94,8 @@ def _code_band(  # type: ignore[no-untyped-def]
         above, here = k[i + 1], k[i + 2]
         over = k[i]
         for j in range(width):
-            west, north = np.int64(here[j + 1]), np.int64(above[j + 2])
-            north_west, north_east = np.int64(above[j + 1]), np.int64(above[j + 3])
+            west, north = int(here[j + 1]), int(above[j + 2])
+            north_west, north_east = int(above[j + 1]), int(above[j + 3])
             near = (
                 2 * (abs(west) + abs(north)) + abs(north_west) + abs(north_east)
                 + abs(np.int64(here[j])) + abs(np.int64(over[j + 2]))

@@ -84,9 +84,14 @@ def _begins(
         unknown = [edge is None for edge in edges]
         if not any(unknown):
             break
-        choices = product(*((begin, begin + (1 << level)) if open_ else (begin,) for begin, open_ in zip(begins, unknown, strict=True)))
+        choices = product(
+            *(
+                (begin, begin + (1 << level)) if open_ else (begin,)
+                for begin, open_ in zip(begins, unknown, strict=True)
+            )
+        )
         tried = {choice: _zeros_at(luma, choice, edges, level) for choice in choices}
-        begins = list(max(tried, key=lambda choice: tried[choice]))
+        begins = list(max(tried.items(), key=lambda one: one[1])[0])
     rows, columns = (
         Axis(begin, begin + size, 0 if edge is None else _PERIOD)
         for begin, size, edge in zip(begins, luma.shape, edges, strict=True)

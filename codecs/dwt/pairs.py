@@ -49,7 +49,7 @@ def find_pairs(rgb: NDArray[np.int32]) -> int | None:
     clear = ((rgb > 0) & (rgb < _TOP)).all(axis=0) & ~missed
     both = clear[:, 1:] & clear[:, :-1]
     alike = (ycc[1:, :, 1:] == ycc[1:, :, :-1]).all(axis=0) & both
-    shares = [np.count_nonzero(alike[:, k::2]) / max(1, np.count_nonzero(both[:, k::2])) for k in (0, 1)]
+    shares = [int(alike[:, k::2].sum()) / max(1, int(both[:, k::2].sum())) for k in (0, 1)]
     odd = int(np.argmax(shares))
     return odd if shares[odd] >= _ALIKE > shares[1 - odd] and missed.mean() < 1 - _ALIKE else None
 
@@ -91,7 +91,7 @@ def halve(rgb: NDArray[np.int32], odd: int, guess: Halved | None = None) -> tupl
 
 @kernel
 def _luma(rgb, i, j, first, second, cb, cr, conversion):  # type: ignore[no-untyped-def]
-    """The luma that with this chroma gives a pixel: one of two, or of a clipped colour any; _NONE where there is none."""
+    """The luma that gives a pixel with this chroma: one of two, or any of a clipped colour; _NONE if there is none."""
     red, green, blue = rgb[0, i, j], rgb[1, i, j], rgb[2, i, j]
     for y in (first, second):
         if rgb_of(np.int64(y), cb, cr, conversion) == (red, green, blue):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.dwt.analysis import analyse
+from haarchive.codecs.dwt.analysis import Analysis, analyse
 from haarchive.codecs.dwt.axis import LEVELS, Axis
 from haarchive.codecs.dwt.steps import STEP_BITS, Steps, dequantised, quantised
 from haarchive.codecs.dwt.synthesis import FRACTION_BITS, Bands, synthesise
@@ -54,16 +54,20 @@ def _split(
     what the right ones would add, and nothing is added where they are right.
     """
     sizes = (1 << STEP_BITS, *(steps.of(level, band) for band in (1, 2, 3)))
-    bands = tuple(quantised(*pair) for pair in zip(analyse(samples, rows, columns), sizes, strict=True))
+    bands = _quantised(analyse(samples, rows, columns), sizes)
     left = samples - rounded(expected(bands[0], bands[1:], level, steps, rows, columns), level)
     for _ in range(_ROUNDS):
-        more = analyse(left, rows, columns, biased=False)
-        better = tuple(band + quantised(*pair) for band, *pair in zip(bands, more, sizes, strict=True))
+        more = _quantised(analyse(left, rows, columns, biased=False), sizes)
+        better = tuple(np.asarray(band + change) for band, change in zip(bands, more, strict=True))
         rest = samples - rounded(expected(better[0], better[1:], level, steps, rows, columns), level)
         if np.count_nonzero(rest) >= np.count_nonzero(left):
             break
         bands, left = better, rest
     return bands
+
+
+def _quantised(bands: Analysis, sizes: tuple[int, ...]) -> tuple[NDArray[np.int32], ...]:
+    return tuple(quantised(band, step) for band, step in zip(bands, sizes, strict=True))
 
 
 def expected(

@@ -79,8 +79,7 @@ def recover(rgb: NDArray[np.int32], constant: int | None = None) -> Recovered | 
 def _take_apart(header: Header, halved: Halved) -> tuple[Pyramid, ...]:
     components = halved.luma - CENTRE, halved.cb, halved.cr
     return tuple(
-        build(component, *axes, header.steps)
-        for component, axes in zip(components, header.component_axes, strict=True)
+        build(component, *axes, header.steps) for component, axes in zip(components, header.component_axes, strict=True)
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,9 +42,7 @@ def code_coarsest(samples: NDArray[np.int32], stream: OperationList | WordReader
     stream : OperationList or WordReader
     """
     mixer = Mixer.fresh(_COARSEST_SIZES, 1, 1)
-    stream.resume(
-        *_code_coarsest(samples, *mixer.arrays, stream.decoding, *stream.suspend(_VALUES * samples.size + 1))
-    )
+    stream.resume(*_code_coarsest(samples, *mixer.arrays, stream.decoding, *stream.suspend(_VALUES * samples.size + 1)))
 
 
 def code_remainder(
@@ -78,7 +78,7 @@ def code_remainder(
 
 
 @leaf
-def _sign(x):  # type: ignore[no-untyped-def]
+def _sign(x: Any) -> Any:
     return min(max(int(x), -1), 1) + 1
 
 
@@ -122,15 +122,15 @@ def _code_remainder(  # type: ignore[no-untyped-def]
         down = (i + parity[0]) & 1
         rim_row = min(i, height - 1 - i, _RIM)
         for j in range(width):
-            west = np.int64(left[i, j - 1]) if j else np.int64(0)
-            north = np.int64(left[i - 1, j]) if i else np.int64(0)
-            north_west = np.int64(left[i - 1, j - 1]) if i and j else np.int64(0)
-            north_east = np.int64(left[i - 1, j + 1]) if i and j + 1 < width else np.int64(0)
+            west = int(left[i, j - 1]) if j else 0
+            north = int(left[i - 1, j]) if i else 0
+            north_west = int(left[i - 1, j - 1]) if i and j else 0
+            north_east = int(left[i - 1, j + 1]) if i and j + 1 < width else 0
             near = 2 * (abs(west) + abs(north)) + abs(north_west) + abs(north_east)
             if j > 1:
-                near += abs(np.int64(left[i, j - 2]))
+                near += abs(int(left[i, j - 2]))
             if i > 1:
-                near += abs(np.int64(left[i - 2, j]))
+                near += abs(int(left[i - 2, j]))
             rim_column = min(j, width - 1 - j, _RIM)
             rim = min(rim_row, rim_column)
             part = (fine[i, j] + _PARTS // 2) & (_PARTS - 1)

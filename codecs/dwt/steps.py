@@ -46,10 +46,12 @@ NO_STEPS = Steps((1 << STEP_BITS,) * LEVELS, (1 << STEP_BITS,) * LEVELS)
 def dequantised(numbers: NDArray[np.int32], step: int) -> NDArray[np.int32]:
     """The coefficients that multiples of a step stand for: rounded to integers, halves away from zero."""
     sizes = (np.abs(numbers).astype(np.int64) * step + (1 << (STEP_BITS - 1))) >> STEP_BITS
-    return np.where(numbers < 0, -sizes, sizes).astype(np.int32)
+    signed: NDArray[np.int32] = np.where(numbers < 0, -sizes, sizes).astype(np.int32)
+    return signed
 
 
 def quantised(coefficients: NDArray[np.float32], step: int) -> NDArray[np.int32]:
     """The nearest multiples."""
     numbers = np.rint(coefficients * np.float32((1 << STEP_BITS) / step))
-    return np.clip(numbers, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT).astype(np.int32)
+    within: NDArray[np.int32] = np.clip(numbers, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT).astype(np.int32)
+    return within

@@ -14,6 +14,9 @@ from haarchive.codecs.dwt.steps import STEP_BITS
 __all__ = ["Place", "Surroundings", "look_around", "low_place", "spread"]
 
 
+_STEEPEST = 1 << 20
+
+
 @dataclass(frozen=True)
 class Place:
     """Coordinates of a band's first coefficient and its size, along one side."""
@@ -174,4 +177,5 @@ def _slope(band: int, axes: tuple[Axis, Axis], step: int, low: NDArray[np.int32]
         wide = along(wide, 1, lows[1], columns)
     if band >= 2:
         wide = along(wide, 0, lows[0], rows)
-    return np.clip((wide << (STEP_BITS + 2)) // step, -(1 << 20), 1 << 20).astype(np.int32)
+    slope: NDArray[np.int32] = np.clip((wide << (STEP_BITS + 2)) // step, -_STEEPEST, _STEEPEST).astype(np.int32)
+    return slope

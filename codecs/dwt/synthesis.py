@@ -1,4 +1,4 @@
-"""The inverse 9/7 transform in 16-bit fixed point, as decoders of slides compute it, in integers: part of the bitstream.
+"""The inverse 9/7 transform as decoders of slides compute it, in fixed point: part of the bitstream.
 
 The transform is JPEG 2000's (ITU-T T.800, annex F.3.8.2: four lifting steps and a scaling), rows first, then columns.
 How products are rounded is not in the standard. What is here was found by comparing hypotheses with slides: each

@@ -186,6 +186,7 @@ def _clipped(conversion: Conversion) -> NDArray[np.int16]:
 
 @kernel
 def rgb_of(y, cb, cr, conversion):  # type: ignore[no-untyped-def]
+    """The colour of a pixel, for kernels: Cb and Cr centred on 0, all int64."""
     red = y + ((conversion.red * cr + _HALF) >> 16)
     green = y + ((_HALF - conversion.green_by_blue * cb - conversion.green_by_red * cr) >> 16)
     blue = y + ((conversion.blue * cb + _HALF) >> 16)

@@ -118,7 +118,7 @@ def _is_defect(one: _Proven | str) -> bool:
 
 def _specially(specialists: Sequence[Codec], samples: Samples) -> tuple[_Proven | None, str]:
     """What the first specialist that takes a chunk made of it, and what those before it failed of."""
-    alarms = []
+    alarms: list[str] = []
     for specialist in specialists:
         (one,) = _lossless(specialist, [samples])
         if not isinstance(one, str):

@@ -35,7 +35,10 @@ def test_headers_come_back(rows: Axis, columns: Axis, steps: list[int], constant
     assert read_header(data + b"more") == (header, len(data))
 
 
-def header_of(rows: Axis = Axis(3, 103, 256), columns: Axis = Axis(5, 105, 256), steps: Steps = STEPS) -> bytes:
+ROWS, COLUMNS = Axis(3, 103, 256), Axis(5, 105, 256)
+
+
+def header_of(rows: Axis = ROWS, columns: Axis = COLUMNS, steps: Steps = STEPS) -> bytes:
     return write_header(Header(rows, columns, steps, None, False))
 
 

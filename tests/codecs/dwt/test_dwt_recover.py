@@ -53,7 +53,9 @@ def test_clipped_colours_follow_the_guess_and_others_are_missed() -> None:
 
 def test_chroma_that_is_not_in_pairs_is_seen() -> None:
     rng = np.random.default_rng(0)
-    whole = Halved(rng.integers(60, 200, (40, 128)).astype(np.int32), *rng.integers(-30, 30, (2, 40, 64)).astype(np.int32))
+    whole = Halved(
+        rng.integers(60, 200, (40, 128)).astype(np.int32), *rng.integers(-30, 30, (2, 40, 64)).astype(np.int32)
+    )
     single = to_planes(whole, 0)[:, :, ::2]
     assert find_pairs(np.ascontiguousarray(single)) is None
     assert find_pairs(rng.integers(0, 256, (3, 40, 64)).astype(np.int32)) is None
@@ -105,7 +107,9 @@ def test_a_component_is_taken_apart_as_it_was_made() -> None:
     made = made_component(axes, 7)
     found = build(made.samples[0], *axes, STEPS)
     for level in (1, 2, 3):
-        share = [np.mean(one == other) for one, other in zip(found.numbers[level - 1], made.numbers[level - 1], strict=True)]
+        share = [
+            np.mean(one == other) for one, other in zip(found.numbers[level - 1], made.numbers[level - 1], strict=True)
+        ]
         assert min(share) > 0.99
         assert np.mean(found.samples[level] == made.samples[level]) > 0.99
     fine = rounded(expected(found.samples[1], found.numbers[0], 1, STEPS, *axes), 1)

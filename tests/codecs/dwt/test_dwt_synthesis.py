@@ -108,7 +108,9 @@ def in_real_numbers(low: NDArray[np.float64], high: NDArray[np.float64], axis: A
     return x
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(Axis(37, 37 + 90, 64), Axis(2, 81, 0)), (Axis(0, 64, 64), Axis(5, 70, 64))])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(Axis(37, 37 + 90, 64), Axis(2, 81, 0)), (Axis(0, 64, 64), Axis(5, 70, 64))]
+)
 def test_samples_are_the_standards_within_half_a_grey_level(rows: Axis, columns: Axis) -> None:
     bands = random_bands(rows, columns, 3)
     low = in_real_numbers(bands.ll.T.astype(float), bands.hl.T.astype(float), columns).T
