@@ -2,8 +2,8 @@
 
 Ours is measured as the archive uses it: every chunk of the archive's grid for itself, real bitstreams, checksums and
 index not counted; the codec haar by each preset (or some: ``--preset NAME ...``), the codec idf by `fast` and `max`
-(or others: ``--idf NAME ...``, or none: ``--idf``), each chunk that is a decoded JPEG by the codec dct instead, unless
-``--flows-alone``. The peers get the whole picture at once, and one thread as we do.
+(or others: ``--idf NAME ...``, or none: ``--idf``), each chunk that is a decoded JPEG by the codec dct instead, and but
+under `fast` each that is decoded JPEG 2000 by dwt, unless ``--flows-alone``. The peers get the whole picture at once, and one thread as we do.
 
 The sets are raw-like (glas, breakhis: no traces of lossy compression) or lossy-derived (monuseg: made from
 JPEG and JPEG 2000 slides) and never averaged together: a codec can profit from such traces.
@@ -42,8 +42,13 @@ from _common import (
 from numpy.typing import NDArray
 
 from haarchive.codecs import Bitstream, Codec, get_codec
+from haarchive.codecs.dwt.axis import LEVELS, Axis
+from haarchive.codecs.dwt.pairs import Halved, to_planes
+from haarchive.codecs.dwt.pyramid import build, expected, rounded
+from haarchive.codecs.dwt.steps import Steps
 from haarchive.codecs.errors import UnsupportedSamplesError
 from haarchive.codecs.haar.presets import PRESETS, Preset
+from haarchive.pipeline.flows import specialists_of
 from haarchive.pipeline.sources.grid import image_chunk
 
 GROUPS = {"raw-like, mean": ("glas", "breakhis"), "lossy-derived, mean": ("monuseg",)}
@@ -70,7 +75,9 @@ def main() -> None:
     parser.add_argument(
         "--idf", nargs="*", choices=PRESETS, default=["fast", "max"], help="presets of the codec idf; default: fast max"
     )
-    parser.add_argument("--flows-alone", action="store_true", help="code decoded JPEG as any other pixels")
+    parser.add_argument(
+        "--flows-alone", action="store_true", help="code decoded JPEG and JPEG 2000 as any other pixels"
+    )
     chosen = options(__doc__, SETS, parents=[parser])
     on_one_thread()
     wanted = [*(("haar", preset) for preset in chosen.preset), *(("idf", preset) for preset in chosen.idf)]
@@ -101,8 +108,10 @@ def ours(name: str, preset: Preset, *, alone: bool) -> Contender:
     """A preset of one of our flows; those of haar, the default, go by their own name."""
     codecs = [get_codec(name, preset=preset)]
     if not alone:
-        codecs.insert(0, get_codec("dct"))
-        codecs[0].decode(codecs[0].encode([was_jpeg()]))  # compiles what the warm-up would not reach
+        specialists = [get_codec(one) for one in specialists_of(preset)]
+        for one in specialists:  # compile what the warm-up would not reach
+            one.decode(one.encode([{"dct": was_jpeg, "dwt": was_jpeg_2000}[one.name]()]))
+        codecs = [*specialists, *codecs]
     return Contender(
         f"haarchive {preset}" if name == "haar" else f"haarchive {name} {preset}",
         partial(encode_chunks, codecs),
@@ -183,6 +192,23 @@ def was_jpeg() -> NDArray[np.uint8]:
     picture = np.stack([128 + 60 * np.sin(x / 9 + n) + 50 * np.cos(y / 7) for n in range(3)], 2)
     noisy = (picture + np.random.default_rng(0).normal(0, 12, picture.shape)).clip(0, 255).astype(np.uint8)
     return np.asarray(imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(noisy, level=80, subsampling="444")))
+
+
+def was_jpeg_2000() -> NDArray[np.uint8]:
+    """A picture of quantised wavelet coefficients."""
+    y, x = np.mgrid[:256, :256]
+    side, noise = Axis(0, 256, 256), np.random.default_rng(0).normal(0, 6, (256, 256))
+    plane = np.rint(60 * np.sin(x / 9) + 40 * np.cos(y / 7) + noise).astype(np.int32)
+    steps = Steps((10649, 5396, 2575, 1024, 1024), (21299, 22528, 10342, 5018, 2488))
+    components = []
+    for axes, samples in (((side, side), plane), ((side, side.halved()), plane[:, ::2] // 6)):
+        pyramid = build(samples, *axes, steps)
+        low = pyramid.samples[LEVELS]
+        for level in range(LEVELS, 0, -1):
+            rows, columns = (axis.at_level(level - 1) for axis in axes)
+            low = rounded(expected(low, pyramid.numbers[level - 1], level, steps, rows, columns), level)
+        components.append(low)
+    return np.moveaxis(to_planes(Halved(components[0] + 128, components[1], components[1]), 0), 0, 2).astype(np.uint8)
 
 
 def libraries() -> dict[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haarchive.codecs.dct.transform import BLOCK, basis
+from haarchive.codecs.distributions.jit import kernel
 
 __all__ = ["LEAST_SEEN", "solve_columns", "solve_corner", "solve_rows"]
 
@@ -56,32 +57,50 @@ def solve_rows(lines: NDArray[np.float32], first: int, steps: NDArray[np.int64])
 def _solve(goal: NDArray[np.float64], first: int, steps: tuple[int, ...]) -> NDArray[np.int32]:
     """Quantised coefficients ``(8, w)``, few of them not 0, that come near some rows ``(s, w)`` of one column."""
     seen, width = goal.shape
-    basis_of = _basis_of(first, seen, steps)
     best = np.zeros((BLOCK, width), np.int32)
-    error = np.abs(goal).max(axis=0)
-    sizes = np.linalg.norm(basis_of, axis=0)[:, None]
-    todo = np.flatnonzero(error >= _NEAR)
-    for count in range(1, seen + 1):
-        unimodular, orthogonal, triangular = _lattice(first, seen, steps, count)
-        for guess in _guesses(BLOCK - count) if count == seen else (np.zeros(BLOCK - count),):
-            if not todo.size:
-                return best
-            rest = goal[:, todo] - (basis_of[:, count:] @ guess)[:, None]
-            left = orthogonal.T @ rest
-            nearest = np.zeros((count, todo.size))
-            for n in reversed(range(count)):  # Babai's nearest plane
-                nearest[n] = np.rint((left[n] - triangular[n, n + 1 :] @ nearest[n + 1 :]) / triangular[n, n])
-            found = np.empty((BLOCK, todo.size))
-            found[:count] = unimodular @ nearest
-            found[count:] = guess[:, None]
-            now = np.abs(rest - basis_of[:, :count] @ found[:count]).max(axis=0)
-            now[(np.abs(found) * sizes > _LARGEST).any(axis=0)] = np.inf
-            # What has fewer coefficients comes first; many that do not fit are worse than few.
-            better = now < (error[todo] if count <= _FEW else _NEAR)
-            error[todo[better]] = now[better]
-            best[:, todo[better]] = found[:, better]
-            todo = todo[error[todo] >= _NEAR]
+    _search(np.ascontiguousarray(goal.T), _basis_of(first, seen, steps), *_lattices(first, seen, steps), best)
     return best
+
+
+@kernel
+def _search(goals, basis_of, unimodulars, orthogonals, triangulars, guesses, best):  # type: ignore[no-untyped-def]
+    """What has fewer coefficients comes first; many that do not fit are worse than few."""
+    seen = basis_of.shape[0]
+    sizes = np.sqrt((basis_of**2).sum(axis=0))
+    rest, nearest, found = np.empty(seen), np.empty(BLOCK), np.empty(BLOCK)
+    for j in range(goals.shape[0]):
+        error = np.abs(goals[j]).max()
+        for count in range(1, seen + 1):
+            unimodular, orthogonal, triangular = unimodulars[count], orthogonals[count], triangulars[count]
+            for g in range(len(guesses) if count == seen else 1):
+                if error < _NEAR:
+                    break
+                found[count:] = guesses[g, : BLOCK - count]
+                for i in range(seen):
+                    rest[i] = goals[j, i]
+                    for k in range(count, BLOCK):
+                        rest[i] -= basis_of[i, k] * found[k]
+                for n in range(count - 1, -1, -1):  # Babai's nearest plane
+                    left = 0.0
+                    for i in range(seen):
+                        left += orthogonal[i, n] * rest[i]
+                    for k in range(n + 1, count):
+                        left -= triangular[n, k] * nearest[k]
+                    nearest[n] = np.rint(left / triangular[n, n])
+                for k in range(count):
+                    found[k] = 0.0
+                    for n in range(count):
+                        found[k] += unimodular[k, n] * nearest[n]
+                now = 0.0
+                for i in range(seen):
+                    off = rest[i]
+                    for k in range(count):
+                        off -= basis_of[i, k] * found[k]
+                    now = max(now, abs(off))
+                if now < (error if count <= _FEW else _NEAR) and (np.abs(found) * sizes).max() <= _LARGEST:
+                    error = now
+                    for k in range(BLOCK):
+                        best[k, j] = np.int32(found[k])
 
 
 @lru_cache(maxsize=1 << 10)
@@ -90,17 +109,20 @@ def _basis_of(first: int, seen: int, steps: tuple[int, ...]) -> NDArray[np.float
     return basis()[:, first : first + seen].T.astype(np.float64) * steps
 
 
-@lru_cache(maxsize=1 << 13)
-def _lattice(
-    first: int, seen: int, steps: tuple[int, ...], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The coarsest of these as a lattice: how its reduced basis is made from them, and that basis' QR decomposition.
+@lru_cache(maxsize=1 << 11)
+def _lattices(first: int, seen: int, steps: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
+    """The coarsest of these as lattices, by how many: how a reduced basis is made from them, its QR decomposition.
 
-    All chunks of a slide have the same.
+    And what the others are guessed to be. All chunks of a slide have the same.
     """
-    reduced, unimodular = _reduce(_basis_of(first, seen, steps)[:, :count])
-    orthogonal, triangular = np.linalg.qr(reduced)
-    return unimodular, orthogonal, triangular
+    unimodulars = np.zeros((seen + 1, BLOCK, BLOCK))
+    orthogonals, triangulars = np.zeros((seen + 1, seen, BLOCK)), np.zeros((seen + 1, BLOCK, BLOCK))
+    for count in range(1, seen + 1):
+        reduced, unimodulars[count, :count, :count] = _reduce(_basis_of(first, seen, steps)[:, :count])
+        orthogonals[count, :, :count], triangulars[count, :count, :count] = np.linalg.qr(reduced)
+    guesses = np.zeros((len(_guesses(BLOCK - seen)), BLOCK))
+    guesses[:, : BLOCK - seen] = _guesses(BLOCK - seen)
+    return unimodulars, orthogonals, triangulars, guesses
 
 
 def _reduce(basis_of: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

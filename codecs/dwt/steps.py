@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.dwt.axis import LEVELS
-
 __all__ = ["LARGEST_COEFFICIENT", "LARGEST_STEP", "STEP_BITS", "Steps", "dequantised", "quantised"]
 
 STEP_BITS = 10
@@ -38,9 +36,6 @@ class Steps(NamedTuple):
     def of(self, level: int, band: int) -> int:
         """The step of a band of `synthesis.Bands` (1 to 3), `level` from 1, which is the finest."""
         return (self.high if band == 3 else self.mixed)[level - 1]
-
-
-NO_STEPS = Steps((1 << STEP_BITS,) * LEVELS, (1 << STEP_BITS,) * LEVELS)
 
 
 def dequantised(numbers: NDArray[np.int32], step: int) -> NDArray[np.int32]:

@@ -20,7 +20,7 @@ from haarchive.pipeline.archive import ArchiveWriter, EncodedChunk, Manifest, Sh
 from haarchive.pipeline.archive.small import embed, is_small
 from haarchive.pipeline.archive.writer import Committed
 from haarchive.pipeline.config import ArchiveConfig
-from haarchive.pipeline.flows import PICTURE_FLOWS, route
+from haarchive.pipeline.flows import PICTURE_FLOWS, route, specialists_of
 from haarchive.pipeline.jobs.plan import ShardTask, plan_shards
 from haarchive.pipeline.jobs.proving import encode_proven
 from haarchive.pipeline.layout import Plane, SourceLayout
@@ -210,11 +210,10 @@ class Encoder:
             return self._codecs[name]
 
     def _specialists(self, plane: Plane) -> list[Codec]:
-        """Codecs that are far better on what once was JPEG or JPEG 2000, and quick to see what was not."""
+        """Codecs that a plane's chunks go to before that."""
         if not _is_lossless_picture(plane) or plane.dtype != "uint8":
             return []
-        # Where time counts most, the flow takes JPEG 2000: it is eight times as fast as going back to wavelets.
-        return [self._loaded(name) for name in (("dct",) if self._config.preset == "fast" else ("dct", "dwt"))]
+        return [self._loaded(name) for name in specialists_of(self._config.preset)]
 
     def _rival(self, plane: Plane) -> Codec | None:
         """A codec that may be better on some chunks of a plane, where there is time for it."""
