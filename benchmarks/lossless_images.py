@@ -2,9 +2,9 @@
 
 Ours is measured as the archive uses it: every chunk of the archive's grid for itself, real bitstreams, checksums and
 index not counted; the codec haar by each preset (or some: ``--preset NAME ...``), the codec idf by `fast` and `max`
-(or others: ``--idf NAME ...``, or none: ``--idf``). Each chunk that is a decoded JPEG is coded by the codec dct instead,
-and but under `fast` each that is decoded JPEG 2000 by dwt, unless ``--flows-alone``. The peers get the whole picture at
-once, and one thread as we do.
+(or others: ``--idf NAME ...``, or none: ``--idf``). Chunks that are decoded JPEG go to the codec dct instead, and but
+under `fast` those that are decoded JPEG 2000 to dwt, unless ``--flows-alone``. The peers get the whole picture at once,
+and one thread as we do.
 
 The sets are raw-like (glas, breakhis: no traces of lossy compression) or lossy-derived (monuseg: made from
 JPEG and JPEG 2000 slides) and never averaged together: a codec can profit from such traces.

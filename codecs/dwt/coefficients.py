@@ -87,7 +87,7 @@ def _code_band(  # type: ignore[no-untyped-def]
     for which in range(offsets.size - 1):
         forget(visits, offsets, which, _YOUNG)
     contexts, inputs = np.zeros(offsets.size - 1, np.int64), np.zeros(offsets.size - 1, np.int64)
-    quiet, quiet_visits = np.full(64, _RARELY, np.uint16), np.zeros(64, np.uint8)
+    quiet, quiet_visits = np.full(1, _RARELY, np.uint16), np.zeros(1, np.uint8)
     for i in range(height):
         if decoding and pos > words.size:  # a damaged stream must not cost time
             return n, state, pos
@@ -105,8 +105,7 @@ def _code_band(  # type: ignore[no-untyped-def]
             by_steep = half_octaves(abs(steep), 13)
             if near + side + other + up + by_steep == 0:
                 bit, n, state, pos = code_quiet(
-                    np.int64(here[j + 2] != 0), 4 * by_steep + min(up, 3), quiet, quiet_visits,
-                    decoding, start, freq, n, state, words, pos,
+                    np.int64(here[j + 2] != 0), 0, quiet, quiet_visits, decoding, start, freq, n, state, words, pos
                 )  # fmt: skip
                 if not bit:
                     continue

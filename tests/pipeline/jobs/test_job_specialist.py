@@ -1,7 +1,8 @@
-"""Pictures that once were JPEG: what 'dct' takes of them on the way, what the archive says, what comes back."""
+"""Pictures that once were JPEG or JPEG 2000: what "dct" and "dwt" take of them, what archives say, what comes back."""
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -116,6 +117,23 @@ def test_chunks_that_were_no_jpeg_stay_with_the_flow_beside_those_that_were(tmp_
     np.testing.assert_array_equal(source.read_region((0, 0), 0, (800, 400)), mixed)
     shown = CliRunner().invoke(app, ["inspect", str(tmp_path / "a" / "mixed.tif")]).stdout
     assert "2 chunks for haar (dct 1, haar 1)" in shown
+
+
+def test_a_picture_that_was_jpeg_2000_comes_back_byte_for_byte_and_is_read_at_every_level(tmp_path: Path) -> None:
+    script = runpy.run_path(str(Path(__file__).parents[3] / "k8s" / "compile_kernels.py"))
+    picture = script["decoded_jpeg_2000"](np.random.default_rng(3))
+    path = tmp_path / "patch.png"
+    path.write_bytes(imagecodecs.png_encode(picture, level=6))
+    one = archived(path, tmp_path / "a", preset="balanced")
+    assert (one.guarantee, codecs_of(one), one.fallbacks, one.models) == ("file-exact", {"dwt": 1}, {}, {})
+    assert codecs_of(archived(path, tmp_path / "quick", preset="fast")) == {"haar": 1}
+    assert one.archived_bytes < path.stat().st_size / 10
+    (back,) = restore(tmp_path / "a", tmp_path / "out").raise_for_failures().sources
+    assert Path(back.path).read_bytes() == path.read_bytes()
+    assert verify(tmp_path / "a", deep=True).ok
+    source = open_archive(tmp_path / "a" / "patch.png")
+    np.testing.assert_array_equal(source.read_region((50, 30), 0, (120, 220)), picture[30:250, 50:170])
+    np.testing.assert_array_equal(source.read_region((0, 0), 1, (128, 128)), halved(picture))
 
 
 class Liar(Codec):
