@@ -62,8 +62,14 @@ def _scale(sizes: NDArray[np.float64], usual: float) -> float:
     """How many times as large as usual the steps are, by the coarsest lattice that coefficients lie on."""
     if sizes.size < _FEW:
         return 1.0
-    scores = np.array([np.cos(2 * np.pi * sizes / (usual * scale)).mean() for scale in _SCALES])
+    scores = np.array([_periodicity(sizes, usual * scale) for scale in _SCALES])
     return float(_SCALES[np.flatnonzero(scores >= scores.max() - _AS_GOOD)[-1]])
+
+
+def _periodicity(sizes: NDArray[np.float64], step: float) -> float:
+    """How near multiples of a step are, 1 at most; -1 where most would be 0."""
+    some = sizes[sizes > step / 2]
+    return float(np.cos(2 * np.pi * some / step).mean()) if 2 * some.size > sizes.size else -1.0
 
 
 def _refine(bands: tuple[NDArray[np.float32], ...], about: float) -> int:
