@@ -70,10 +70,11 @@ def make_sources(folder: Path) -> list[Path]:
                 )
             (folder / f"{name}.png").write_bytes(imagecodecs.png_encode(pixels))
     # Pixels that were JPEG are taken back to their coefficients, chroma of half the size too. Of the blocks that edges
-    # cut, two rows are too few for that. At quality 95 some are missed, and another decoder may have made them.
-    for sampling, quality in (("444", 95), ("444", 75), ("420", 75)):
+    # cut, five rows will do for that, two are too few. At quality 95 some are missed, and another decoder may have made
+    # them.
+    for sampling, quality, cut in (("444", 95, 14), ("444", 75, 11), ("420", 75, 14)):
         jpeg = imagecodecs.jpeg_encode(picture(rng, np.uint8, 3, 256), level=quality, subsampling=sampling)
-        was_jpeg = imagecodecs.jpeg_decode(jpeg)[14:, 14:]
+        was_jpeg = imagecodecs.jpeg_decode(jpeg)[cut:, cut:]
         tifffile.imwrite(folder / f"was-jpeg-{sampling}-{quality}.tif", was_jpeg, photometric="rgb")
     tifffile.imwrite(folder / "was-jpeg-2000.tif", decoded_jpeg_2000(rng), photometric="rgb")
     # What is JPEG stays JPEG.
@@ -121,7 +122,7 @@ def decoded_jpeg_2000(rng: np.random.Generator) -> NDArray[np.uint8]:
         components.append(samples)
     planes = to_planes(Halved(components[0] + 128, *components[1:]), 0)
     planes[:, 10, 10:20] = rng.integers(60, 200, (3, 10))
-    return np.moveaxis(planes, 0, 2).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(planes, 0, 2)).astype(np.uint8)
 
 
 def recording(rng: np.random.Generator, channels: int, frames: int = 6_000) -> NDArray[np.float64]:
