@@ -25,7 +25,7 @@ from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.rans.kernels import add_bits, take_bits
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
-__all__ = ["LARGEST_COEFFICIENT", "code_coefficients", "half_octaves"]
+__all__ = ["LARGEST_COEFFICIENT", "code_coefficients", "half_octaves", "sign_of"]
 
 LARGEST_COEFFICIENT = 1 << 15
 """Bound of a coefficient's magnitude, and of a dequantised one's."""
@@ -118,7 +118,8 @@ def half_octaves(x: Any, most: int) -> Any:
 
 
 @leaf
-def _sign(x: Any) -> Any:
+def sign_of(x: Any) -> Any:
+    """0 of what is negative, 1 of 0, 2 of what is positive."""
     return min(max(int(x), -1), 1) + 1
 
 
@@ -142,12 +143,12 @@ def _look_around(k, missed, c, frequency, i, cross, coarser, others, before):  #
         other, under, line = missed[c, frequency - 1, i], missed[c, frequency - 1, i + 1], k[c, frequency - 1, i]
         for j in range(width):
             coarser[j] += 3 * other[j + 1] + other[j + 2] + under[j + 1]
-            before[j] = _sign(line[j + 1])
+            before[j] = sign_of(line[j + 1])
     if down:
         other, under, line = missed[c, frequency - 8, i], missed[c, frequency - 8, i + 1], k[c, frequency - 8, i]
         for j in range(width):
             coarser[j] += 3 * other[j + 1] + other[j + 2] + under[j + 1]
-            before[j] = 3 * before[j] + _sign(line[j + 1])
+            before[j] = 3 * before[j] + sign_of(line[j + 1])
     if across and down:
         other = missed[c, frequency - 9, i]
         for j in range(width):
@@ -234,7 +235,7 @@ def _code_frequency(  # type: ignore[no-untyped-def]
             contexts[3] = min(by_coarser, 19) * 12 + min(by_near, 19) * 12 // 20
             contexts[4] = min(fill[j], 11) * 12 + min(around >> 1, 11)
             contexts[5] = others[j - 1] * 16 + part
-            contexts[6] = (_sign(row[j - 1]) * 3 + _sign(here[i - 1, j])) * 9 + before[j - 1]
+            contexts[6] = (sign_of(row[j - 1]) * 3 + sign_of(here[i - 1, j])) * 9 + before[j - 1]
             contexts[7] = (part * 3 + min(abs(whole), 2)) * 16 + (half_octaves(near + by_others + by_coarse, 31) >> 1)
             left, n, state, pos = code_integer(
                 np.int64(row[j]) - whole, contexts, order, half_octaves(near + 2 * by_others + by_coarse, 31), inputs,

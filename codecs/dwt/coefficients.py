@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.dct.coefficients import half_octaves
+from haarchive.codecs.dct.coefficients import half_octaves, sign_of
 from haarchive.codecs.dct.mixing import Mixer, code_integer, code_quiet, forget
 from haarchive.codecs.distributions.jit import kernel, leaf
 from haarchive.codecs.dwt.axis import LEVELS
@@ -59,11 +59,6 @@ def code_band(
 
 
 @leaf
-def _sign(x: Any) -> Any:
-    return min(max(int(x), -1), 1) + 1
-
-
-@leaf
 def _grade(x: Any) -> Any:
     """0 to 10: the size and sign of a third difference."""
     size = half_octaves(abs(x), 9) // 2 + (x != 0)
@@ -111,7 +106,7 @@ def _code_band(  # type: ignore[no-untyped-def]
                     continue
             by_near, by_up = half_octaves(4 * near, 13), half_octaves(up, 13)
             by_side, by_other = half_octaves(side, 13), half_octaves(other, 13)
-            signs = 3 * _sign(west) + _sign(north)
+            signs = 3 * sign_of(west) + sign_of(north)
             one, two = min(max(np.int64(component_one[i, j]), -2), 2), min(max(np.int64(component_two[i, j]), -2), 2)
             total = 4 * near + up + side + other
             contexts[0] = by_near * 14 + by_up

@@ -13,7 +13,7 @@ from haarchive.codecs.dwt.coefficients import code_band, fresh_mixer
 from haarchive.codecs.dwt.pyramid import Pyramid, expected, rounded
 from haarchive.codecs.dwt.remainder import LARGEST_SAMPLE, code_coarsest, code_remainder, remainder_mixer
 from haarchive.codecs.dwt.steps import Steps
-from haarchive.codecs.dwt.surroundings import look_around
+from haarchive.codecs.dwt.surroundings import look_around, places_of
 from haarchive.codecs.rans.stream import OperationList, WordReader
 
 __all__ = ["Component", "code_component"]
@@ -32,11 +32,6 @@ class Component:
 
     pyramid: Pyramid
     axes: tuple[Axis, Axis]
-
-    def at(self, level: int) -> tuple[Axis, Axis]:
-        """Axes of the samples that a level's coefficients give."""
-        rows, columns = self.axes
-        return rows.at_level(level - 1), columns.at_level(level - 1)
 
 
 def code_component(
@@ -61,9 +56,7 @@ def code_component(
     -------
     Component
     """
-    empty = Component(Pyramid((), ()), axes)
-    coarsest = tuple(axis.at_level(LEVELS) for axis in axes)
-    low = np.zeros((coarsest[0].size, coarsest[1].size), np.int32)
+    low = _zeros(_axes_at(axes, LEVELS), 0)
     if pyramid:
         low[:] = pyramid.samples[LEVELS]
     code_coarsest(low, stream)
@@ -72,10 +65,10 @@ def code_component(
     misses = remainder_mixer()
     parents: tuple[NDArray[np.int32] | None, ...] = (None, None, None)
     for level in range(LEVELS, 0, -1):
-        here = empty.at(level)
+        here = _axes_at(axes, level)
         coded: list[NDArray[np.int32]] = []
         for band in (1, 2, 3):
-            target = _shaped(here, band)
+            target = _zeros(here, band)
             if pyramid:
                 target[:] = pyramid.numbers[level - 1][band - 1]
             around = look_around(
@@ -85,7 +78,10 @@ def code_component(
                 low,
                 parents[band - 1],
                 [(other, one) for other, one in enumerate(coded, 1)],
-                [(n == 0, one.at(level), one.pyramid.numbers[level - 1][band - 1]) for n, one in enumerate(before)],
+                [
+                    (n == 0, _axes_at(one.axes, level), one.pyramid.numbers[level - 1][band - 1])
+                    for n, one in enumerate(before)
+                ],
             )
             code_band(target, level, around, mixers[band - 1], stream)
             coded.append(target)
@@ -100,9 +96,13 @@ def code_component(
     return Component(Pyramid(tuple(samples[::-1]), tuple(numbers[::-1])), axes)
 
 
-def _shaped(axes: tuple[Axis, Axis], band: int) -> NDArray[np.int32]:
-    """Zeros of a band's shape."""
-    (first_row, last_row), (first_column, last_column) = (axis.high for axis in axes)
-    height = last_row - first_row if band >= 2 else axes[0].low.size
-    width = last_column - first_column if band % 2 else axes[1].low.size
-    return np.zeros((height, width), np.int32)
+def _axes_at(axes: tuple[Axis, Axis], level: int) -> tuple[Axis, Axis]:
+    """Of the samples that a level's coefficients give."""
+    rows, columns = axes
+    return rows.at_level(level - 1), columns.at_level(level - 1)
+
+
+def _zeros(axes: tuple[Axis, Axis], band: int) -> NDArray[np.int32]:
+    """An array for a band of samples."""
+    rows, columns = places_of(axes, band)
+    return np.zeros((rows.size, columns.size), np.int32)

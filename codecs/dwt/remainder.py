@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from haarchive.codecs.dct.coefficients import half_octaves
+from haarchive.codecs.dct.coefficients import half_octaves, sign_of
 from haarchive.codecs.dct.mixing import Mixer, code_integer, code_quiet
-from haarchive.codecs.distributions.jit import kernel, leaf
+from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.dwt.axis import LEVELS, Axis
 from haarchive.codecs.dwt.synthesis import FRACTION_BITS
 from haarchive.codecs.rans.stream import OperationList, WordReader
@@ -77,11 +75,6 @@ def code_remainder(
     )
 
 
-@leaf
-def _sign(x: Any) -> Any:
-    return min(max(int(x), -1), 1) + 1
-
-
 @kernel
 def _code_coarsest(  # type: ignore[no-untyped-def]
     x, chances, visits, offsets, first, second, chance_of, logit_of, decoding, start, freq, n, state, words, pos
@@ -147,7 +140,7 @@ def _code_remainder(  # type: ignore[no-untyped-def]
             side = np.int64(rim_row < _RIM) + 2 * np.int64(rim_column < _RIM)
             contexts[0] = by_near * 9 + rim
             contexts[1] = (part * 4 + place) * 3 + min(near, 2)
-            contexts[2] = ((_sign(west) * 3 + _sign(north)) * 3 + _sign(north_east)) * 4 + side
+            contexts[2] = ((sign_of(west) * 3 + sign_of(north)) * 3 + sign_of(north_east)) * 4 + side
             contexts[3] = (min(max(west, -4), 4) + 4) * 9 + min(max(north, -4), 4) + 4
             contexts[4] = by_near * 4 + place
             contexts[5] = (rim * 4 + side) * 32 + part

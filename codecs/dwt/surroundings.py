@@ -11,8 +11,7 @@ from haarchive.codecs.distributions.jit import kernel
 from haarchive.codecs.dwt.axis import Axis
 from haarchive.codecs.dwt.steps import STEP_BITS
 
-__all__ = ["Place", "Surroundings", "look_around", "low_place", "spread"]
-
+__all__ = ["Place", "Surroundings", "look_around", "places_of", "spread"]
 
 _STEEPEST = 1 << 20
 
@@ -34,14 +33,23 @@ class Place:
         return np.clip(coordinates - self.first, 0, self.size - 1)
 
 
-def low_place(axis: Axis) -> Place:
-    """Of the low coefficients of samples."""
-    return Place(axis.low.begin, axis.low.size)
+def places_of(axes: tuple[Axis, Axis], band: int) -> tuple[Place, Place]:
+    """Rows and columns of a band of samples.
+
+    Parameters
+    ----------
+    axes : tuple of Axis
+        Rows and columns of the samples.
+    band : int
+        Of `synthesis.Bands`, from 0.
+    """
+    rows, columns = axes
+    return _place(rows, high=band >= 2), _place(columns, high=band % 2 == 1)
 
 
-def high_place(axis: Axis) -> Place:
-    """Of the high ones."""
-    first, last = axis.high
+def _place(axis: Axis, *, high: bool) -> Place:
+    """The high or the low coefficients along a side."""
+    first, last = axis.high if high else (axis.low.begin, axis.low.end)
     return Place(first, last - first)
 
 
@@ -58,7 +66,7 @@ class Surroundings:
     others : ndarray
         Of the same band of components that are coded before.
     slope : ndarray
-        How the low band goes on, a third difference in the direction in which the band is high, in steps.
+        How the low band goes on, a third difference in the direction in which the band is high, in quarters of a step.
     one, two : ndarray
         The same band's coefficients in the component before, and in the one before that.
     """
@@ -96,12 +104,6 @@ def _spread(padded, out):  # type: ignore[no-untyped-def]
             )  # fmt: skip
 
 
-def _places(axes: tuple[Axis, Axis], band: int) -> tuple[Place, Place]:
-    """Rows and columns of a band of `synthesis.Bands`."""
-    rows, columns = axes
-    return (high_place(rows) if band >= 2 else low_place(rows), high_place(columns) if band % 2 else low_place(columns))
-
-
 def look_around(
     band: int,
     axes: tuple[Axis, Axis],
@@ -130,22 +132,22 @@ def look_around(
     before : list of tuple
         The band in components before: whether it has two columns for one, its axes and coefficients.
     """
-    rows, columns = _places(axes, band)
+    rows, columns = places_of(axes, band)
     shape = rows.size, columns.size
     nothing = np.zeros(shape, np.int32)
     from_coarser = nothing
     if coarser is not None and coarser.size:
-        parents = _places((axes[0].low, axes[1].low), band)
+        parents = places_of((axes[0].low, axes[1].low), band)
         from_coarser = _gather(spread(coarser), parents, rows.coordinates // 2, columns.coordinates // 2)
     from_beside = nothing.copy()
     for other, coefficients in beside:
         if coefficients.size:
-            from_beside += _gather(spread(coefficients), _places(axes, other), rows.coordinates, columns.coordinates)
+            from_beside += _gather(spread(coefficients), places_of(axes, other), rows.coordinates, columns.coordinates)
     from_others, signed = nothing.copy(), [nothing, nothing]
     for n, (wide, other_axes, coefficients) in enumerate(reversed(before)):
         if not coefficients.size:
             continue
-        places, across = _places(other_axes, band), columns.coordinates * (2 if wide else 1)
+        places, across = places_of(other_axes, band), columns.coordinates * (2 if wide else 1)
         from_others += _gather(spread(coefficients), places, rows.coordinates, across)
         signed[n] = _gather(coefficients, places, rows.coordinates, across)
         if wide:
@@ -163,8 +165,8 @@ def _gather(
 
 def _slope(band: int, axes: tuple[Axis, Axis], step: int, low: NDArray[np.int32]) -> NDArray[np.int32]:
     """Third differences of the low band, in the directions in which a band is high, in quarters of its step."""
-    rows, columns = _places(axes, band)
-    lows = low_place(axes[0]), low_place(axes[1])
+    rows, columns = places_of(axes, band)
+    lows = places_of(axes, 0)
     if not low.size:
         return np.zeros((rows.size, columns.size), np.int32)
     wide = low.astype(np.int64)

@@ -2,8 +2,9 @@
 
 The transform is JPEG 2000's (ITU-T T.800, annex F.3.8.2: four lifting steps and a scaling), rows first, then columns.
 How products are rounded is not in the standard. What is here was found by comparing hypotheses with slides: each
-product is rounded down to 1/16 or 1/8 of a grey level, as multiplication of 16-bit numbers leaves it, and every level
-is rounded to integers before the next. It gives 99 % of their samples; the others are coded (`remainder`).
+product is rounded down to 1/32, 1/16 or 1/8 of a grey level, as multiplication of 16-bit numbers leaves it (one is
+rounded to the nearest), and every level is rounded to integers before the next. It gives some 99 % of their samples;
+the others are coded (`remainder`).
 """
 
 from __future__ import annotations

@@ -222,6 +222,13 @@ def test_a_specialist_that_fails_or_lies_is_named_and_its_chunks_go_on() -> None
     assert [is_alarming(chunk.fallback) for chunk in encoded] == [True, True, False]
 
 
+def test_what_one_specialist_refuses_or_fails_of_goes_to_the_next_before_the_codec() -> None:
+    codec, second = Watched(), Watched()
+    encoded = encode_proven(codec, 1, range(3), list(map(constant, (20, 30, 5))), specialists=[Tens(), second])
+    assert reasons(encoded) == [("tens", ""), ("means", "tens error: ValueError: thirty"), ("means", "")]
+    assert (second.seen, codec.seen) == ([30, 5], [])
+
+
 def test_a_specialist_does_not_hide_why_its_chunk_is_stored() -> None:
     class Fussy(Means):
         def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
