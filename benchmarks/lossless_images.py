@@ -112,6 +112,7 @@ def ours(name: str, preset: Preset, *, alone: bool) -> Contender:
         specialists = [get_codec(one) for one in specialists_of(preset)]
         for one in specialists:  # compile what the warm-up would not reach
             one.decode(one.encode([{"dct": was_jpeg, "dwt": was_jpeg_2000}[one.name]()]))
+        codecs[0].decode(codecs[0].encode([was_jpeg_2000()]))  # Y, Cb, Cr and grids, and their tables
         codecs = [*specialists, *codecs]
     return Contender(
         f"haarchive {preset}" if name == "haar" else f"haarchive {name} {preset}",
