@@ -13,9 +13,7 @@ After "Integer Discrete Flows and Lossless Compression" (Hoogeboom et al., 2019)
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -35,12 +33,11 @@ from haarchive.codecs.idf.pictures import halved, prepare, restore, uncoded
 from haarchive.codecs.idf.placed import Factored, PlacedFlow, to_numpy
 from haarchive.codecs.idf.planes import flow_units, uncentred
 from haarchive.codecs.idf.sampling import cut_streams
+from haarchive.codecs.idf.schedule import Schedule
 from haarchive.codecs.idf.shipped import load_flows, shipped_model
 from haarchive.codecs.idf.streams import ChunkReader, ChunkWriter
 
 __all__ = ["IdfCodec"]
-
-_AT_ONCE = 2
 
 _SMALL = 1 << 15
 """Samples of pictures of which nobody needs a lower resolution: 80 x 80 pixels in colour have 19200."""
@@ -68,6 +65,7 @@ class IdfCodec(Codec):
         self.model = model
         self._adaptive = adaptive
         self._device = flows["p1"].device
+        self._schedule = Schedule(self._device)
         self._tag = bytes.fromhex(model_digest)[:2]
 
     @classmethod
@@ -101,15 +99,15 @@ class IdfCodec(Codec):
 
     def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
         """Encode pictures; see `Codec.encode`."""
-        prepared = prepare(chunks, self._flows, adaptive=self._adaptive, each=self._each)
+        prepared = prepare(chunks, self._flows, adaptive=self._adaptive, each=self._schedule.each)
         result: dict[int, Bitstream] = {}
 
         def encode(batch: list[int]) -> None:
-            encoded = write(self._flows, [prepared[n] for n in batch], self._each)
+            encoded = write(self._flows, [prepared[n] for n in batch], self._schedule.each)
             for n, writer in zip(batch, encoded, strict=True):
                 result[n] = self._finished(chunks[n], prepared[n].header, writer)
 
-        self._overlap(encode, batches([one.header for one in prepared], self._device))
+        self._schedule.overlap(encode, batches([one.header for one in prepared], self._device))
         return [result[n] for n in range(len(chunks))]
 
     def decode(self, bitstreams: Sequence[Bitstream], *, reduce: int = 0) -> list[Samples]:
@@ -134,7 +132,7 @@ class IdfCodec(Codec):
                     reader.outliers(result[n])
                 reader.finish()
 
-        self._overlap(decode, batches([parsed[n][0] for n in coded], self._device))
+        self._schedule.overlap(decode, batches([parsed[n][0] for n in coded], self._device))
         return [result[n] for n in range(len(bitstreams))]
 
     def preview(self, bitstream: Bitstream, nbytes: int, *, seed: int = 0) -> Samples:
@@ -263,10 +261,10 @@ class IdfCodec(Codec):
                 else:
                     expect(of.step, parameters[n], shift, z[n])
 
-            self._each(read, len(readers))
+            self._schedule.each(read, len(readers))
             return torch.from_numpy(z).to(self._device)
 
-        self._each(begin, len(readers))
+        self._schedule.each(begin, len(readers))
         stop = reduce if self._pyramid(planes) else 0
         x = placed.synthesise(torch.from_numpy(last).to(self._device), height, width, shift, take, stop)
         return [uncentred(one, header, placed, part) for one, header in zip(to_numpy(x), headers, strict=True)]
@@ -279,21 +277,3 @@ class IdfCodec(Codec):
     def _samples(self, header: IdfHeader, planes: NDArray[np.int32], reduce: int, exact: bool = True) -> Samples:
         done = reduce if self._pyramid(header.shape[2]) else 0
         return halved(restore(header, planes, done, exact=exact and reduce == 0), reduce - done)
-
-    def _overlap(self, task: Callable[[list[int]], None], batches: Sequence[list[int]]) -> None:
-        """Run a task for each batch; beside a GPU two at a time, so that it computes while entropy is coded."""
-        if self._device.type == "cpu" or len(batches) < _AT_ONCE:
-            for batch in batches:
-                task(batch)
-        else:
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                list(pool.map(task, batches))
-
-    def _each(self, task: Callable[[int], None], count: int) -> None:
-        """Run a task for each chunk: beside a GPU on all cores, else on this thread."""
-        if self._device.type == "cpu" or count == 1:
-            for n in range(count):
-                task(n)
-        else:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(task, range(count)))

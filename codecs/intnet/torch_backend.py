@@ -7,8 +7,9 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
+from haarchive.codecs.intnet.convolution import convolution
+from haarchive.codecs.intnet.exact import exact_float32
 from haarchive.codecs.intnet.spec import IntegerNetwork
 
 __all__ = ["TorchNetwork", "channel_means"]
@@ -21,8 +22,8 @@ class TorchNetwork:
     ----------
     network : IntegerNetwork
         Proven exact when it was made (`prove_exact`), so that any algorithm that adds the same products in
-        any order gives the same integers. TF32 and reduced-precision convolution are switched off around
-        every call: they would round the products themselves.
+        any order gives the same integers. `convolution` takes such algorithms only, and `exact_float32` keeps
+        the products themselves from being rounded.
     device : str or torch.device
     """
 
@@ -33,21 +34,19 @@ class TorchNetwork:
         for n, spec in enumerate(network.layers):
             weight, bias = network.folded(n)
             # A power of two times an integer is exact, so the shift is folded into the weights.
-            scale = 2.0**-spec.shift
+            weights, biases = (torch.from_numpy(each.astype(np.float32)) * 2.0**-spec.shift for each in (weight, bias))
             context = network.contexts[n]
             self._layers.append(
                 (
-                    (torch.from_numpy(weight.astype(np.float32)) * scale)
-                    .to(self.device)
-                    .contiguous(memory_format=torch.channels_last),
-                    (torch.from_numpy(bias.astype(np.float32)) * scale).to(self.device),
-                    (spec.kernel[0] // 2, spec.kernel[1] // 2),
+                    convolution(weights, biases, self.device),
                     float(spec.low),
                     float(spec.high),
                     spec.dense,
                     None
                     if context is None
-                    else (torch.from_numpy(context.astype(np.float32)) * scale)[..., None, None].to(self.device),
+                    else (torch.from_numpy(context.astype(np.float32)) * 2.0**-spec.shift)
+                    .T.contiguous()
+                    .to(self.device),
                 )
             )
 
@@ -64,16 +63,16 @@ class TorchNetwork:
         """
         y = torch.as_tensor(x, device=self.device)
         keep = any(spec.dense for spec in self.network.layers)
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with torch.inference_mode(), exact_float32:
             y = y.to(torch.float32).contiguous(memory_format=torch.channels_last)
             y = y.clamp(self.network.input_low, self.network.input_high)
             entered = []
-            for weight, bias, padding, low, high, dense, context in self._layers:
+            for sums, low, high, dense, context in self._layers:
                 if keep:  # else each layer's input is free again at once
                     entered.append(y)
-                total = functional.conv2d(y, weight, bias, padding=padding)
+                total = sums(y)
                 if context is not None:
-                    total += functional.conv2d(channel_means(y), context)
+                    total += (channel_means(y)[:, :, 0, 0] @ context)[:, :, None, None]
                 y = total.floor_().clamp_(low, high)
                 if dense:
                     y = torch.cat([entered[-dense], y], dim=1)

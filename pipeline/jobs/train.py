@@ -20,6 +20,7 @@ from haarchive.codecs.haar.objective import HaarFlow
 from haarchive.codecs.idf.flow import Flow
 from haarchive.codecs.idf.objective import TrainableFlow
 from haarchive.codecs.intnet import IntegerNetwork
+from haarchive.codecs.intnet.exact import exact_float32
 from haarchive.codecs.intnet.modelfile import ModelFile
 from haarchive.pipeline.jobs.train_config import FlowConfig, TrainConfig
 from haarchive.pipeline.jobs.train_data import Corpus, load_corpus
@@ -95,7 +96,7 @@ def train(
     checkpoint = out / "checkpoint.pt"
     first = _resume(checkpoint, config, flows, optimiser)
     began = time.monotonic()
-    with _denormals_flushed():
+    with _denormals_flushed(), exact_float32:
         for step in range(first, config.steps):
             loss = _step(config, flows, optimiser, corpus, step, device)
             measured: dict[str, float] = {}

@@ -1,6 +1,8 @@
-"""A GPU gives the bytes and samples that a CPU gives; on machines that have one."""
+"""Every device gives the same bytes and samples: GPUs, on machines that have one, and CPUs of all kinds."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from haarchive.codecs import Bitstream, get_codec
-from haarchive.codecs.haar.presets import PRESETS
+from haarchive.codecs.haar import shipped as haar_models
+from haarchive.codecs.haar.presets import PRESETS, Preset
+from haarchive.codecs.idf import shipped as idf_models
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+with_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
 def scenes() -> list[NDArray[np.uint8]]:
@@ -22,6 +26,7 @@ def scenes() -> list[NDArray[np.uint8]]:
     return [*noisy, np.ascontiguousarray(noisy[2][:77, :131])]
 
 
+@with_gpu
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", ["haar", "idf"])
 def test_pictures_are_the_same_on_both(name: str, preset: str) -> None:
@@ -37,6 +42,7 @@ def test_pictures_are_the_same_on_both(name: str, preset: str) -> None:
         assert np.array_equal(ours, theirs)
 
 
+@with_gpu
 @pytest.mark.parametrize("name", ["haar-audio", "idf-audio"])
 def test_sounds_are_the_same_on_both(name: str) -> None:
     rng = np.random.Generator(np.random.PCG64(4))
@@ -46,3 +52,50 @@ def test_sounds_are_the_same_on_both(name: str) -> None:
     (bitstream,) = on_cpu.encode([sound])
     assert on_gpu.encode([sound])[0].bands == bitstream.bands
     assert np.array_equal(on_gpu.decode([Bitstream(bitstream.bands)])[0], sound)
+
+
+@pytest.fixture(params=["without oneDNN", "not x86", "medium precision"])
+def other_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This CPU as torch treats others: Macs', whose convolutions NNPACK takes over from 16 examples on; Arm's."""
+
+    def forget() -> None:
+        for models in (haar_models, idf_models):
+            models._place.cache_clear()
+
+    forget()
+    precision, enabled = torch.get_float32_matmul_precision(), torch.backends.mkldnn.enabled
+    match request.param:
+        case "without oneDNN":
+            torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+        case "not x86":
+            monkeypatch.setattr("platform.machine", lambda: "arm64")
+        case "medium precision":
+            torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.mkldnn.enabled = enabled
+    forget()
+
+
+PATCHES = [
+    np.ascontiguousarray(scenes()[2][y : y + 32, x : x + 32]) for y in range(0, 160, 32) for x in range(0, 160, 32)
+]
+"""More than 15 of one shape."""
+
+TRIED = [("haar", "max"), ("idf", "fast")]
+"""Both have networks."""
+
+
+@pytest.fixture(scope="module")
+def coded() -> dict[str, list[Bitstream]]:
+    """What they give here, before anything is changed."""
+    return {name: get_codec(name, preset=preset).encode(PATCHES) for name, preset in TRIED}
+
+
+@pytest.mark.parametrize(("name", "preset"), TRIED)
+def test_pictures_are_the_same_on_other_cpus(
+    coded: dict[str, list[Bitstream]], other_cpu: None, name: str, preset: Preset
+) -> None:
+    codec = get_codec(name, preset=preset)
+    assert codec.encode(PATCHES) == coded[name]
+    assert all(map(np.array_equal, codec.decode(coded[name]), PATCHES))

@@ -111,7 +111,7 @@ def test_networks_on_the_cpu_give_their_golden_outputs() -> None:
     assert np.array_equal(placed["b"].integers(x), run_reference(MODEL.networks["b"], x))
 
 
-@pytest.mark.parametrize("fault", ["last bit", "bfloat16", "one place"])
+@pytest.mark.parametrize("fault", ["last bit", "bfloat16", "one place", "only of many together"])
 def test_a_device_that_does_not_reproduce_the_golden_vectors_is_refused(
     monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
@@ -125,9 +125,12 @@ def test_a_device_that_does_not_reproduce_the_golden_vectors_is_refused(
                 y = exact(x, weight, *args, **kwargs)
                 y[:, :, 1, 1] -= 1.0
                 return y
+            case "only of many together":
+                return exact(x, weight, *args, **kwargs) - (1.0 if x.shape[0] >= 16 else 0.0)
         y = exact(x, weight, *args, **kwargs)
         return y * (1 - 2**-22) if fault == "last bit" else y
 
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")  # elsewhere nothing is left to conv2d
     monkeypatch.setattr(torch.nn.functional, "conv2d", inexact)
     with pytest.raises(InexactDeviceError, match=r"'cpu' does not reproduce the golden vectors of network a"):
         MODEL.place("cpu")
