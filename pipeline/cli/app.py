@@ -24,6 +24,7 @@ from haarchive.pipeline.cli.jobs import (
 from haarchive.pipeline.cli.reading import inspect_command, restore_command, verify_command
 from haarchive.pipeline.cli.tiles import tile_command
 from haarchive.pipeline.cli.training import train_command
+from haarchive.pipeline.cli.tuning import tune_command
 
 __all__ = ["app", "main"]
 
@@ -101,6 +102,7 @@ for _name, _command in (
     ("report", report_command),
 ):
     app.command(_name, no_args_is_help=_name != "jobs", rich_help_panel="Jobs on a cluster")(_command)
+app.command("tune", no_args_is_help=True)(tune_command)
 app.command("train", no_args_is_help=True)(train_command)
 
 

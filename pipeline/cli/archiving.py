@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from haarchive.pipeline.config import ArchiveConfig
 
-__all__ = ["CodecName", "GuaranteeName", "PresetName", "archive_command", "warn_of_loss"]
+__all__ = ["CodecName", "GuaranteeName", "PresetName", "archive_command", "own_models", "warn_of_loss"]
 
 
 class GuaranteeName(StrEnum):
@@ -56,6 +56,10 @@ def archive_command(
             "networks, for slides of a kind that you train a model on. idf is slower: give it a GPU (--config gpu)."
         ),
     ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", help="A model of your own, from tune or train, with its flows; may be repeated."),
+    ] = None,
     preset: Annotated[
         PresetName | None,
         typer.Option(help="How much time to take for fewer bytes; balanced unless the configuration says otherwise."),
@@ -98,6 +102,8 @@ def archive_command(
 
     [bold]haarchive archive[/] slides/ s3://out/archive --codec idf --config gpu
 
+    [bold]haarchive archive[/] slides/ ./archive --model runs/our-scanner/our-scanner.safetensors
+
     [bold]haarchive archive[/] previews/ ./archive --drop-bands 2
     """
     from haarchive.pipeline.cli.show import Screen, summarise, summarise_job
@@ -112,7 +118,7 @@ def archive_command(
         config,
         guarantee=guarantee.value if guarantee else None,
         drop_bands=drop_bands,
-        codec=codec.value if codec else None,
+        **own_models(model, codec),
         preset=preset.value if preset else None,
         keep_damaged=keep_damaged or None,
         device=device,
@@ -130,6 +136,26 @@ def archive_command(
     if job:
         summarise_job(report, screen)
     summarise(report, "archived")
+
+
+def own_models(models: list[Path] | None, codec: CodecName | None) -> dict[str, Any]:
+    """Fields of a configuration for the flows that were asked for by name, or by models of them.
+
+    Raises
+    ------
+    typer.BadParameter
+        If both were, and do not agree.
+    ModelError, ConfigError
+        See `haarchive.pipeline.jobs.models.models_of`.
+    """
+    if not models:
+        return {"codec": codec.value if codec else None}
+    from haarchive.pipeline.jobs.models import models_of
+
+    family, by_codec = models_of(models)
+    if codec and codec.value != family:
+        raise typer.BadParameter(f"the model is one of {family}, and --codec says {codec.value}", param_hint="--model")
+    return {"codec": family, "models": by_codec}
 
 
 def warn_of_loss(settings: ArchiveConfig, guarantee: GuaranteeName | None) -> None:

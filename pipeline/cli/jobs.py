@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haarchive.pipeline.cli.archiving import CodecName, GuaranteeName, PresetName, warn_of_loss
+from haarchive.pipeline.cli.archiving import CodecName, GuaranteeName, PresetName, own_models, warn_of_loss
 from haarchive.pipeline.cli.locating import ArchiveOption, JobArgument, located
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def submit_command(
     codec: Annotated[
         CodecName | None,
         typer.Option(help="The flows for pictures and sound: haar; or idf, which is slower and wants GPUs (-c gpu)."),
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", help="A model of your own, from tune or train, with its flows; may be repeated."),
     ] = None,
     preset: Annotated[PresetName | None, typer.Option(help="How much time to take for fewer bytes.")] = None,
     drop_bands: Annotated[
@@ -66,7 +71,7 @@ def submit_command(
         config,
         guarantee=guarantee.value if guarantee else None,
         drop_bands=drop_bands,
-        codec=codec.value if codec else None,
+        **own_models(model, codec),
         preset=preset.value if preset else None,
         keep_damaged=keep_damaged or None,
     )

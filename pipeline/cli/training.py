@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from haarchive.pipeline.jobs.train import TrainProgress
 
-__all__ = ["train_command"]
+__all__ = ["resumable", "train_command"]
 
 
 def train_command(
@@ -30,14 +32,15 @@ def train_command(
         typer.Option("--out", help="The run's folder (default: runs/NAME). A run that is there is resumed."),
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option("--from", help="A model file to fine-tune on your own data.")
+        str | None,
+        typer.Option("--from", help="What to start from: a model file, or a shipped model's name. See also: tune."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")] = "cpu",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a validation, and the model's path last.")
     ] = False,
 ) -> None:
-    """Train the networks of a codec, or fine-tune a shipped model on your own slides or recordings.
+    """Train the networks of a codec by a configuration. (To adapt a model to your own sources: tune.)
 
     Interrupt it whenever you like: the same command goes on from the last checkpoint.
 
@@ -56,7 +59,8 @@ def train_command(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    bars = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    with resumable(), bars as bar:
         task = bar.add_task(parsed.name, total=parsed.steps, loss="")
 
         def show(report: TrainProgress) -> None:
@@ -71,3 +75,15 @@ def train_command(
             parsed, data, out or Path("runs") / parsed.name, start_from=start_from, device=device, progress=show
         )
     typer.echo(json.dumps({"model": str(path)}) if as_json else f"{path}")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """What Ctrl-C means to a run of training."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from haarchive.pipeline.cli.show import say
+
+        say("stopped; the same command goes on from the last checkpoint")
+        raise typer.Exit(130) from None

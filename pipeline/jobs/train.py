@@ -15,17 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from haarchive.codecs.errors import ConfigError, ModelNotFoundError
+from haarchive.codecs.errors import ConfigError
 from haarchive.codecs.haar.objective import HaarFlow
 from haarchive.codecs.idf.flow import Flow
 from haarchive.codecs.idf.objective import TrainableFlow
 from haarchive.codecs.intnet import IntegerNetwork
 from haarchive.codecs.intnet.exact import exact_float32
 from haarchive.codecs.intnet.modelfile import ModelFile
+from haarchive.pipeline.jobs.models import find_model
 from haarchive.pipeline.jobs.train_config import FlowConfig, TrainConfig
 from haarchive.pipeline.jobs.train_data import Corpus, load_corpus
 
-__all__ = ["TrainProgress", "train"]
+__all__ = ["TrainProgress", "fit", "train"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def train(
     data: Path,
     out: Path,
     *,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
     device: str = "cpu",
     progress: Callable[[TrainProgress], None] | None = None,
 ) -> Path:
@@ -69,8 +70,8 @@ def train(
     out : Path
         The run's folder: ``checkpoint.pt`` (resumed from where it is there), ``log.jsonl`` and, in the end, the
         model file ``<name>.safetensors``.
-    start_from : Path, optional
-        A model file to fine-tune.
+    start_from : Path or str, optional
+        A model to fine-tune: a file, or the name of a shipped one.
     device : str
     progress : callable, optional
         Called at every step.
@@ -85,16 +86,34 @@ def train(
     ConfigError
         If the data is missing, or the run's folder holds a run of another configuration.
     """
-    if any(side % config.divisor for side in config.crop if side > 1):
-        raise ConfigError(f"crop {config.crop} must be divisible by 2 ** levels = {config.divisor}")
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
+    _check(config)
     corpus = load_corpus(config, config.train, data)
     validation = load_corpus(config, config.validation, data) if config.validation else None
-    flows = _make_flows(config, start_from).to(device)
+    start = None if start_from is None else find_model(start_from)
+    return fit(config, corpus, validation, out, start=start, device=device, progress=progress)
+
+
+def fit(
+    config: TrainConfig,
+    corpus: Corpus,
+    validation: Corpus | None,
+    out: Path,
+    *,
+    start: ModelFile | None = None,
+    device: str = "cpu",
+    progress: Callable[[TrainProgress], None] | None = None,
+) -> Path:
+    """Train a model on examples that are in memory; see `train`.
+
+    Flows that the corpus has no example for are left as they are.
+    """
+    _check(config)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    flows = _make_flows(config, start).to(device)
     optimiser = torch.optim.Adam(flows.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
     checkpoint = out / "checkpoint.pt"
-    first = _resume(checkpoint, config, flows, optimiser)
+    first = _resume(checkpoint, config, start, flows, optimiser)
     began = time.monotonic()
     with _denormals_flushed(), exact_float32:
         for step in range(first, config.steps):
@@ -102,7 +121,7 @@ def train(
             measured: dict[str, float] = {}
             if (step + 1) % config.validate_every == 0 or step + 1 == config.steps:
                 measured = _validate(flows, validation, device) if validation else {}
-                _save(checkpoint, config, flows, optimiser, step + 1)
+                _save(checkpoint, config, start, flows, optimiser, step + 1)
             report = TrainProgress(step + 1, config.steps, loss, measured, time.monotonic() - began)
             if measured:
                 with (out / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -111,11 +130,16 @@ def train(
                 progress(report)
     path = out / f"{config.name}.safetensors"
     partial = path.with_suffix(".partial")
-    partial.write_bytes(_export(config, flows).to_bytes())
+    partial.write_bytes(_export(config, flows, start).to_bytes())
     return partial.replace(path)
 
 
-def _export(config: TrainConfig, flows: torch.nn.ModuleList) -> ModelFile:
+def _check(config: TrainConfig) -> None:
+    if any(side % config.divisor for side in config.crop if side > 1):
+        raise ConfigError(f"crop {config.crop} must be divisible by 2 ** levels = {config.divisor}")
+
+
+def _export(config: TrainConfig, flows: torch.nn.ModuleList, start: ModelFile | None) -> ModelFile:
     networks: dict[str, IntegerNetwork] = {}
     structure: dict[str, Any] = {}
     for flow in flows:
@@ -125,7 +149,7 @@ def _export(config: TrainConfig, flows: torch.nn.ModuleList) -> ModelFile:
             structure.setdefault("flows", {})[flow.name] = exported.describe()
         elif isinstance(flow, HaarFlow):
             networks |= {f"p{flow.planes}.{band}": network for band, network in flow.export().items()}
-    return ModelFile(config.codec, networks, card=_card(config), structure=structure)
+    return ModelFile(config.codec, networks, card=_card(config, start), structure=structure)
 
 
 @contextmanager
@@ -138,7 +162,7 @@ def _denormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _make_flows(config: TrainConfig, start_from: Path | None) -> torch.nn.ModuleList:
+def _make_flows(config: TrainConfig, start: ModelFile | None) -> torch.nn.ModuleList:
     kind = "audio" if config.sound else "image"
     flows = torch.nn.ModuleList(
         HaarFlow(kind, f.planes, f.channels, f.blocks, f.kernel, config.levels)
@@ -146,23 +170,20 @@ def _make_flows(config: TrainConfig, start_from: Path | None) -> torch.nn.Module
         else TrainableFlow(f"p{f.planes}", f.architecture(1 if config.sound else 2, config.seed))
         for f in config.flows
     )
-    if start_from is not None:
-        try:
-            model = ModelFile.from_bytes(start_from.read_bytes())
-        except FileNotFoundError:
-            raise ModelNotFoundError(f"{start_from}: there is no such model file to start from") from None
+    if start is not None:
+        name = start.card.get("name", start.digest[:12])
         for flow in flows:
             if isinstance(flow, TrainableFlow):
-                described = model.structure.get("flows", {}).get(flow.name)
+                described = start.structure.get("flows", {}).get(flow.name)
                 if described is None:
-                    raise ConfigError(f"{start_from}: has no flow of {flow.planes} planes; it cannot be started from")
-                flow.load(Flow.from_description(described), model.networks)
+                    raise ConfigError(f"model {name}: has no flow of {flow.planes} planes; it cannot be started from")
+                flow.load(Flow.from_description(described), start.networks)
                 continue
             assert isinstance(flow, HaarFlow)
-            wanted = {name: f"p{flow.planes}.{name}" for name in flow.networks}
-            if not set(wanted.values()) <= set(model.networks):
-                raise ConfigError(f"{start_from}: lacks networks for {flow.planes} planes; it cannot be started from")
-            flow.load_integers({name: model.networks[key] for name, key in wanted.items()})
+            wanted = {band: f"p{flow.planes}.{band}" for band in flow.networks}
+            if not set(wanted.values()) <= set(start.networks):
+                raise ConfigError(f"model {name}: lacks networks for {flow.planes} planes; it cannot be started from")
+            flow.load_integers({band: start.networks[key] for band, key in wanted.items()})
     return flows
 
 
@@ -183,6 +204,8 @@ def _step(
     losses = []
     for flow in flows:
         assert isinstance(flow, HaarFlow | TrainableFlow)
+        if not corpus.has(flow.planes):
+            continue
         loss = _bits(flow, *corpus.batch(rng, flow.planes, _colour(flow)), device)
         torch.autograd.backward(loss)
         losses.append(float(loss.detach()))
@@ -216,10 +239,18 @@ def _colour(flow: HaarFlow | TrainableFlow) -> str | None:
     return flow.architecture.colour if isinstance(flow, TrainableFlow) else None
 
 
-def _save(path: Path, config: TrainConfig, flows: torch.nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+def _save(
+    path: Path,
+    config: TrainConfig,
+    start: ModelFile | None,
+    flows: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+) -> None:
     partial = path.with_suffix(".partial")
     state: dict[str, Any] = {
         "config": config.model_dump_json(),
+        "start": start.digest if start else "",
         "step": step,
         "flows": flows.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -228,21 +259,29 @@ def _save(path: Path, config: TrainConfig, flows: torch.nn.Module, optimiser: to
     partial.replace(path)
 
 
-def _resume(path: Path, config: TrainConfig, flows: torch.nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def _resume(
+    path: Path, config: TrainConfig, start: ModelFile | None, flows: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     if state["config"] != config.model_dump_json():
         raise ConfigError(f"{path.parent} holds a run of another configuration; choose another --out")
+    if state.get("start", "") != (start.digest if start else ""):
+        raise ConfigError(f"{path.parent} holds a run that started from another model; choose another --out")
     flows.load_state_dict(state["flows"])
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])
 
 
-def _card(config: TrainConfig) -> dict[str, Any]:
-    return {
+def _card(config: TrainConfig, start: ModelFile | None) -> dict[str, Any]:
+    card = {
         "name": config.name,
         "config": json.loads(config.model_dump_json()),
         "data": {folder: config.licences.get(folder, "not stated") for folder in config.train},
         "torch": torch.__version__,
     }
+    if start is not None:  # what that saw, this has seen
+        before = {key: start.card[key] for key in ("name", "data", "from") if key in start.card}
+        card["from"] = {**before, "sha256": start.digest}
+    return card

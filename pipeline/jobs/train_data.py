@@ -36,9 +36,26 @@ class Corpus:
     config : TrainConfig
     folders : sequence of (name, list of ndarray)
         Images ``(H, W, C) uint8`` or recordings ``(frames, channels) int32``.
+    fixed_files : int
+        Files of a folder that `fixed` takes crops of.
+    lenient : bool
+        Whether files may all have too few planes for some flow, which then `has` none.
+
+    Raises
+    ------
+    ConfigError
+        If no file is as large as a crop; or, unless lenient, if a flow has no file.
     """
 
-    def __init__(self, config: TrainConfig, folders: Sequence[tuple[str, list[NDArray[Any]]]]) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        folders: Sequence[tuple[str, list[NDArray[Any]]]],
+        *,
+        fixed_files: int = _FIXED_FILES,
+        lenient: bool = False,
+    ) -> None:
+        self._fixed_files = fixed_files
         self._config = config
         image = not config.sound
         least = config.crop if image else (config.crop[1],)
@@ -48,15 +65,19 @@ class Corpus:
             for name, arrays in folders
         ]
         for name, arrays in self.folders:
-            if image and any(array.shape[2] < most_planes for array in arrays):
+            if image and not lenient and any(array.shape[2] < most_planes for array in arrays):
                 raise ConfigError(f"{name}: has grey images, but a flow of {most_planes} planes needs colour")
         self.folders = [(name, arrays) for name, arrays in self.folders if arrays]
         if not self.folders:
             raise ConfigError(f"none of {', '.join(name for name, _ in folders)} has a file as large as a crop")
         self._wide = [(name, [a for a in arrays if a.shape[-1] >= most_planes]) for name, arrays in self.folders]
         self._wide = [(name, arrays) for name, arrays in self._wide if arrays]
-        if not self._wide:
+        if not self._wide and not lenient:
             raise ConfigError(f"none of the recordings has the {most_planes} channels that a flow asks for")
+
+    def has(self, planes: int) -> bool:
+        """Whether there are files for a flow of so many planes."""
+        return bool(self.folders if planes == 1 else self._wide)
 
     def batch(
         self, rng: np.random.Generator, planes: int, colour: str | None = None
@@ -104,7 +125,7 @@ class Corpus:
                 _audio_crop(array, self._config.crop, planes, rng, augment=False)
                 if self._config.sound
                 else _image_crop(array, self._config.crop, planes, {colour or "ycocg-r": 1.0}, 0.0, rng, augment=False)
-                for array in arrays[: _FIXED_WHOLE if whole else _FIXED_FILES]
+                for array in arrays[: _FIXED_WHOLE if whole else self._fixed_files]
                 for _ in range(1 if whole else per_file)
             ]
             result[name] = _stack(examples)

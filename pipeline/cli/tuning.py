@@ -1,0 +1,105 @@
+"""``haarchive tune``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from haarchive.pipeline.cli.archiving import GuaranteeName
+from haarchive.pipeline.cli.training import resumable
+
+if TYPE_CHECKING:
+    from haarchive.pipeline.jobs.train import TrainProgress
+    from haarchive.pipeline.jobs.tune import TuneReport
+
+__all__ = ["tune_command"]
+
+_NAMED = 5
+"""Sources that were left out, named one by one."""
+
+
+def tune_command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="What to start from: idf-small, idf-histology, idf-audio, haar-image, haar-audio, or a model file.",
+            metavar="MODEL",
+        ),
+    ],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCES", help="Files, folders, zarr stores, patterns, s3://bucket/prefix/.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run's folder (default: runs/NAME). A run that is there is resumed."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of the new model (default: MODEL-tuned).")] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of training.")] = 1500,
+    guarantee: Annotated[
+        GuaranteeName,
+        typer.Option(help="That you will archive with: sample-exact gives more sources to flows."),
+    ] = GuaranteeName.file_exact,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ...")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tune a model to your own slides or recordings, and see what that is worth.
+
+    Learns from the very chunks that archiving would give to the model's codec, but for a fifth of the sources, which
+    it measures on. Slides whose tiles are JPEG have no such chunks: they are archived as JPEG, without any model.
+    Interrupt it whenever you like: the same command goes on from the last checkpoint.
+
+    [bold]haarchive tune[/] idf-small slides/ --name our-scanner
+
+    [bold]haarchive archive[/] slides/ ./archive --model runs/our-scanner/our-scanner.safetensors
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from haarchive.pipeline.jobs.tune import tune
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    bars = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    with resumable(), bars as bar:
+        reading = bar.add_task("reading sources", total=None, loss="")
+        training = bar.add_task("training", total=steps, loss="")
+
+        def read(done: int, there: int) -> None:
+            bar.update(reading, completed=done, total=there)
+
+        def trained(report: TrainProgress) -> None:
+            bar.update(training, completed=report.step, loss=f"{report.loss:.3f} bits/sample")
+
+        report = tune(
+            model, sources, out, name=name, steps=steps, guarantee=guarantee.value, device=device, reading=read,
+            progress=trained,
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(report.to_json()))
+    else:
+        _show(report)
+
+
+def _show(report: TuneReport) -> None:
+    from haarchive.pipeline.cli.show import say
+
+    for name, reason in list(report.left_out.items())[:_NAMED]:
+        say(f"{name}: left out: {reason}")
+    if len(report.left_out) > _NAMED:
+        say(f"... and {len(report.left_out) - _NAMED} more sources left out; --json names all")
+    where = "sources that it did not learn from" if report.apart else "other places of the same sources"
+    change = report.after / report.before - 1
+    typer.echo(
+        f"{report.before:.4f} bits a sample before, {report.after:.4f} after ({change:+.1%}), as preset max codes "
+        f"{where}; learned from {report.chunks} chunks of {report.sources} sources"
+    )
+    if change < 0:
+        typer.echo(f"use it: haarchive archive SOURCES ARCHIVE --model {report.model}")
+    else:
+        typer.echo(f"not smaller: keep the model that you have ({report.model} is there all the same)")
