@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["tune_command"]
 
+_WORTH = 0.002
+"""Share of the bytes that a model must save; each archive that uses it holds it."""
+
 _NAMED = 5
 """Sources that were left out, named one by one."""
 
@@ -99,7 +102,7 @@ def _show(report: TuneReport) -> None:
         f"{report.before:.4f} bits a sample before, {report.after:.4f} after ({change:+.1%}), as preset max codes "
         f"{where}; learned from {report.chunks} chunks of {report.sources} sources"
     )
-    if change < 0:
+    if change <= -_WORTH:
         typer.echo(f"use it: haarchive archive SOURCES ARCHIVE --model {report.model}")
     else:
-        typer.echo(f"not smaller: keep the model that you have ({report.model} is there all the same)")
+        typer.echo(f"not worth a model of its own: keep the one that you have ({report.model} is there all the same)")

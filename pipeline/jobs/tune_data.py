@@ -118,9 +118,10 @@ def gather(
         (found.held if n % _HELD_EACH == 1 else found.learn).extend(group)
     if not found.held:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(found.left_out.items())[:3])
+        hint = "" if guarantee == "sample-exact" else ". The guarantee sample-exact gives more sources to flows"
         raise ConfigError(
             f"{', '.join(paths)}: no two chunks there that archiving would give to {codec!r}, so there is nothing to "
-            f"learn from{' (' + reasons + ')' if reasons else ''}"
+            f"learn from{' (' + reasons + ')' if reasons else ''}{hint}"
         )
     return found
 

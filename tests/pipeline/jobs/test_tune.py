@@ -18,11 +18,11 @@ from haarchive.codecs.errors import ConfigError, ModelError, SourceNotFoundError
 from haarchive.codecs.idf.codec import IdfCodec
 from haarchive.codecs.intnet.modelfile import ModelFile
 from haarchive.pipeline import open_archive
-from haarchive.pipeline.cli import app
+from haarchive.pipeline.cli import app, tuning
 from haarchive.pipeline.jobs.models import find_model
 from haarchive.pipeline.jobs.train import TrainProgress, train
 from haarchive.pipeline.jobs.train_config import IdfFlowConfig, NetworkConfig, TrainConfig
-from haarchive.pipeline.jobs.tune import tune
+from haarchive.pipeline.jobs.tune import TuneReport, tune
 from haarchive.pipeline.jobs.tune_data import gather
 
 LEAST = (96, 96)
@@ -270,11 +270,34 @@ def test_from_the_command_line_to_an_archive_that_holds_the_model(tiny: Path, sl
 
 def test_what_tuning_prints_says_what_it_is_worth(tiny: Path, slides: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.xml").write_text("<Annotations/>")
-    said = run("tune", tiny, slides, tmp_path / "notes.xml", "--out", tmp_path / "run", "--steps", 40)
+    said = run("tune", tiny, slides, tmp_path / "notes.xml", "--out", tmp_path / "run", "--steps", 1)
     assert said.exit_code == 0, said.output
     assert "sources that it did not learn from" in said.output
-    assert f"use it: haarchive archive SOURCES ARCHIVE --model {tmp_path}" in said.output
+    assert "not worth a model of its own" in said.output
     assert "notes.xml: left out: archives code it without a flow" in said.output
+
+
+def test_a_model_that_is_worth_it_is_recommended(capsys: pytest.CaptureFixture[str]) -> None:
+    report = TuneReport(
+        "ours.safetensors", "idf", 4.0, 3.9, False, 2, 7, {f"{n}.xml": "it is too small" for n in range(7)}
+    )
+    tuning._show(report)
+    said = capsys.readouterr()
+    assert "4.0000 bits a sample before, 3.9000 after (-2.5%)" in said.out
+    assert "other places of the same sources" in said.out
+    assert "haarchive archive SOURCES ARCHIVE --model ours.safetensors" in said.out
+    assert "4.xml: left out" in said.err
+    assert "and 2 more sources left out" in said.err
+
+
+def test_ctrl_c_says_how_to_go_on(tiny: Path, slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("haarchive.pipeline.jobs.tune.fit", stopped)
+    said = run("tune", tiny, slides, "--out", tmp_path / "run")
+    assert said.exit_code == 130
+    assert "goes on from the last checkpoint" in said.output
 
 
 def test_a_model_and_other_flows_exclude_each_other(tiny: Path, slides: Path, tmp_path: Path) -> None:
