@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from haarchive.pipeline.jobs.train import TrainProgress
 
-__all__ = ["resumable", "train_command"]
+__all__ = ["resumable_bars", "train_command"]
 
 
 def train_command(
@@ -46,21 +48,13 @@ def train_command(
 
     [bold]haarchive train[/] haar-image --data DIR --out runs/haar-image
 
-    The model file that comes out is used by [bold]haarchive archive --config[/] with [bold]models: {haar: FILE}[/].
+    The model file that comes out is used by [bold]haarchive archive --model FILE[/].
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from haarchive.pipeline.jobs.train import train
     from haarchive.pipeline.jobs.train_config import load_train_config
 
     parsed = load_train_config(config)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    bars = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with resumable(), bars as bar:
+    with resumable_bars() as bar:
         task = bar.add_task(parsed.name, total=parsed.steps, loss="")
 
         def show(report: TrainProgress) -> None:
@@ -78,10 +72,18 @@ def train_command(
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """What Ctrl-C means to a run of training."""
+def resumable_bars() -> Iterator[Progress]:
+    """Bars with a field ``loss`` for a run that Ctrl-C stops and the same command goes on with."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
     try:
-        yield
+        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+            yield bar
     except KeyboardInterrupt:
         from haarchive.pipeline.cli.show import say
 

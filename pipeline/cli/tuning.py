@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from haarchive.pipeline.cli.archiving import GuaranteeName
-from haarchive.pipeline.cli.training import resumable
+from haarchive.pipeline.cli.training import resumable_bars
 
 if TYPE_CHECKING:
     from haarchive.pipeline.jobs.train import TrainProgress
@@ -59,17 +58,9 @@ def tune_command(
 
     [bold]haarchive archive[/] slides/ ./archive --model runs/our-scanner/our-scanner.safetensors
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from haarchive.pipeline.jobs.tune import tune
 
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    bars = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with resumable(), bars as bar:
+    with resumable_bars() as bar:
         reading = bar.add_task("reading sources", total=None, loss="")
         training = bar.add_task("training", total=steps, loss="")
 
@@ -78,6 +69,8 @@ def tune_command(
 
         def trained(report: TrainProgress) -> None:
             bar.update(training, completed=report.step, loss=f"{report.loss:.3f} bits/sample")
+            if report.step == report.steps:
+                bar.add_task("measuring", total=None, loss="")
 
         report = tune(
             model, sources, out, name=name, steps=steps, guarantee=guarantee.value, device=device, reading=read,

@@ -20,9 +20,9 @@ from haarchive.pipeline.sources import Source, discover, open_source
 __all__ = ["OwnChunks", "gather"]
 
 _MOST_BYTES = 1 << 30
-_MOST_SOURCES = 1000
+_MOST_SOURCES, _MOST_SOURCE_BYTES = 1000, 32 << 30
 _MOST_OF_ONE = 64
-"""Samples that are kept in memory; the sources, and chunks of each, that they are taken from."""
+"""Samples that are kept in memory; sources that they are taken from, all of which are read; and chunks of each."""
 
 _TRIES = 4
 """For each chunk that is wanted of a source so many are looked at, as most of a slide may be glass."""
@@ -72,9 +72,10 @@ def gather(
     guarantee: str = "file-exact",
     progress: Callable[[int, int], None] | None = None,
 ) -> OwnChunks:
-    """Read chunks that a flow would be given: at most 1 GiB of samples, of at most 1000 sources.
+    """Read chunks that a flow would be given: at most 1 GiB of samples.
 
-    Chunks that show nothing are passed over. The same sources give the same chunks.
+    Of more than 1000 sources, or 32 GiB, some are taken that are evenly spread over the list. Chunks that show nothing
+    are passed over. The same sources give the same chunks.
 
     Parameters
     ----------
@@ -97,7 +98,8 @@ def gather(
         If there are no two chunks that the flow would be given.
     """
     refs = discover(paths)
-    refs = refs[:: max(1, -(-len(refs) // _MOST_SOURCES))]
+    size = sum(ref.size or 0 for ref in refs)
+    refs = refs[:: max(1, -(-len(refs) // _MOST_SOURCES), -(-size // _MOST_SOURCE_BYTES))]
     specialists = [] if codec.endswith("-audio") else [get_codec(name) for name in specialists_of("max")]
     found, of_sources = OwnChunks(), []
     for n, ref in enumerate(refs):

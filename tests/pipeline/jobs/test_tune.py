@@ -19,6 +19,7 @@ from haarchive.codecs.idf.codec import IdfCodec
 from haarchive.codecs.intnet.modelfile import ModelFile
 from haarchive.pipeline import open_archive
 from haarchive.pipeline.cli import app, tuning
+from haarchive.pipeline.jobs import tune_data
 from haarchive.pipeline.jobs.models import find_model
 from haarchive.pipeline.jobs.train import TrainProgress, train
 from haarchive.pipeline.jobs.train_config import IdfFlowConfig, NetworkConfig, TrainConfig
@@ -133,6 +134,17 @@ def test_more_sources_are_given_to_flows_where_samples_are_all_that_must_come_ba
     own = gather([str(tmp_path)], "idf", LEAST, guarantee="sample-exact")
     assert own.sources == 1
     assert own.held
+
+
+@pytest.mark.parametrize(("limit", "value"), [("_MOST_SOURCES", 3), ("_MOST_SOURCE_BYTES", 600_000)])
+def test_of_too_many_sources_some_are_read(
+    monkeypatch: pytest.MonkeyPatch, slides: Path, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(tune_data, limit, value)
+    read: list[tuple[int, int]] = []
+    own = gather([str(slides)], "idf", LEAST, progress=lambda *n: read.append(n))
+    assert own.sources == read[-1][1] < 6
+    assert sum(path.stat().st_size for path in slides.iterdir()) > 600_000
 
 
 def test_glass_between_tissue_is_passed_over(tmp_path: Path) -> None:
