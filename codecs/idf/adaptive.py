@@ -52,20 +52,52 @@ _PHASE_STEP = np.array([max(7 * (1 << 17) // (10 * (2 * n + 41)), (1 << 16) // 2
 @leaf
 def solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
     """Gauss-Seidel sweeps of ``(gram + ridge I) w = moment``."""
+    shift = _shift(gram, ridge, count)
+    for _ in range(_SWEEPS):
+        for k in range(count):
+            _improve(gram, ridge, moment, weights, count, shift, k)
+
+
+@leaf
+def _shift(gram, ridge, count):  # type: ignore[no-untyped-def]
+    """Bits that equations lose so that what they are multiplied by has 32."""
     top = np.int64(1)
     for k in range(count):
         top = max(top, gram[k, k])
     shift = 0
     while (top + ridge) >> shift >= 1 << _DIAGONAL_BITS:
         shift += 1
+    return shift
+
+
+@leaf
+def _improve(gram, ridge, moment, weights, count, shift, k):  # type: ignore[no-untyped-def]
+    """The weight that solves equation `k`, given the others."""
+    row = gram[k, :count]
+    total = ((moment[k] >> shift) << _WEIGHT_BITS) + (row[k] >> shift) * weights[k]
+    for j in range(row.size):
+        total -= np.int64(np.int32(row[j] >> shift)) * np.int64(np.int32(weights[j]))
+    weight = total // max((row[k] + ridge) >> shift, 1)
+    weights[k] = min(max(weight, -_WEIGHT_LIMIT), _WEIGHT_LIMIT)
+
+
+@leaf
+def _solve_together(grams, systems, counts, ridges, moment, weights, n):  # type: ignore[no-untyped-def]
+    """As `solve`, `n` systems with an equation of each in turns: each has to wait for its last, but none for another's.
+
+    A row of `systems` is an expert, its class, which of `grams`, and room for the shift.
+    """
+    most = 0
+    for t in range(n):
+        e, gram = systems[t, 0], systems[t, 2]
+        systems[t, 3] = _shift(grams[gram], ridges[e], counts[e])
+        most = max(most, counts[e])
     for _ in range(_SWEEPS):
-        for k in range(count):
-            row = gram[k, :count]
-            total = ((moment[k] >> shift) << _WEIGHT_BITS) + (row[k] >> shift) * weights[k]
-            for j in range(row.size):
-                total -= (row[j] >> shift) * weights[j]
-            weight = total // max((row[k] + ridge) >> shift, 1)
-            weights[k] = min(max(weight, -_WEIGHT_LIMIT), _WEIGHT_LIMIT)
+        for k in range(most):
+            for t in range(n):
+                e, c, gram, shift = systems[t, 0], systems[t, 1], systems[t, 2], systems[t, 3]
+                if k < counts[e]:
+                    _improve(grams[gram], ridges[e], moment[e, c], weights[e, c], counts[e], shift, k)
 
 
 @leaf
@@ -78,6 +110,32 @@ def accumulate(gram, features):  # type: ignore[no-untyped-def]
         rest = features[k:]
         for m in range(rest.size):
             row[m] += feature * np.int64(rest[m])
+
+
+@leaf
+def _sum_products(square, features):  # type: ignore[no-untyped-def]
+    """Products of features and what they are seen with, ``(n, K + E) int32``, summed over samples: ``(K, K + E)``.
+
+    n is a multiple of four. All of the square, though it is symmetric, and four samples at a time: loops of one length,
+    which loads and stores of the sums do not hold up, take half as long as those over the triangle.
+    """
+    square[:] = 0
+    for i in range(0, len(features), 4):
+        one, two, three, four = features[i], features[i + 1], features[i + 2], features[i + 3]
+        for k in range(len(square)):
+            a, b, c, d = np.int64(one[k]), np.int64(two[k]), np.int64(three[k]), np.int64(four[k])
+            row = square[k]
+            for m in range(one.size):
+                row[m] += a * np.int64(one[m]) + b * np.int64(two[m]) + c * np.int64(three[m]) + d * np.int64(four[m])
+
+
+@leaf
+def _add(gram, square):  # type: ignore[no-untyped-def]
+    """Add the square part of `square`."""
+    for k in range(len(gram)):
+        row, more = gram[k], square[k]
+        for m in range(row.size):
+            row[m] += more[m]
 
 
 @leaf
@@ -111,10 +169,18 @@ def _missed(missed, at, stride):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def _normalised(value, octave):  # type: ignore[no-untyped-def]
-    """A quantity in 1/16 sample in units of 1/256 of the scale ``2**octave``, clamped."""
-    scaled = value << (4 - octave) if octave <= 4 else value >> (octave - 4)
-    return min(max(scaled, -_SIGNIFICANT), _SIGNIFICANT)
+def _normalised(value, up, down):  # type: ignore[no-untyped-def]
+    """A quantity in 1/16 sample in units of 1/256 of a scale, clamped; one of `up` and `down` is zero."""
+    return min(max((value << up) >> down, -_SIGNIFICANT), _SIGNIFICANT)
+
+
+@leaf
+def _look(stack, at, plus, minus, up, down, values, of_row, phase, column):  # type: ignore[no-untyped-def]
+    """Take the features of a sample, as they are and normalised."""
+    scaled = of_row[phase, column]
+    for k in range(plus.size):
+        values[k] = np.int64(stack[at + plus[k]]) - np.int64(stack[at + minus[k]])
+        scaled[k] = _normalised(values[k], up, down)
 
 
 @leaf
@@ -125,14 +191,6 @@ def _weighted(weights, expert, phase, values, count):  # type: ignore[no-untyped
     for k in range(count):
         total += own[k] * values[k]
     return total
-
-
-@leaf
-def _add_moment(moment, expert, phase, left, scaled, count):  # type: ignore[no-untyped-def]
-    """Add what an expert should have said, times its features."""
-    own = moment[expert, phase]
-    for k in range(count):
-        own[k] += left * np.int64(scaled[k])
 
 
 @kernel
@@ -185,15 +243,15 @@ def adapt_channel(  # type: ignore[no-untyped-def]
     height, width = z.shape
     experts, features = counts.size, plus.size
     area = (height + 2 * MARGIN) * stride
-    # All experts share the features, so that one sum of outer products serves all: of all samples, of each phase, and
-    # of the row at hand by its phases.
-    gram = np.zeros((features, features), np.int64)
-    by_class = np.zeros((period * period, features, features), np.int64)
-    of_row = np.zeros((period, features, features), np.int64)
+    # All experts share the features, so that one sum of outer products serves all: of all samples, and of each phase.
+    grams = np.zeros((1 + period * period, features, features), np.int64)
+    systems = np.zeros((experts * period, 4), np.int64)
+    square = np.empty((features, features + experts), np.int64)
+    # Of the row at hand, by its phases: features, and what each expert should have said. In fours; the last has zeros.
+    of_row = np.zeros((period, ((width - 1) // period // 4 + 1) * 4, features + experts), np.int32)
     moment = np.zeros((experts, period * period, features), np.int64)
     weights = np.zeros((experts, period * period, features), np.int64)
     values = np.empty(features, np.int64)
-    scaled = np.empty(features, np.int32)
     guess = np.zeros(experts + 1, np.int64)
     missed = np.zeros((experts + 1, area), np.int32)
     usual = np.zeros(experts + 1, np.int64)
@@ -209,12 +267,14 @@ def adapt_channel(  # type: ignore[no-untyped-def]
     for i in range(height):
         row_phase = (i % period) * period
         if i:
+            n_systems = 0
             for e in range(experts):
-                if phased[e]:
-                    for c in range(row_phase, row_phase + period):
-                        solve(by_class[c], ridges[e], moment[e, c], weights[e, c], counts[e])
-                else:
-                    solve(gram, ridges[e], moment[e, 0], weights[e, 0], counts[e])
+                for c in range(row_phase, row_phase + (period if phased[e] else 1)):
+                    systems[n_systems, 0] = e
+                    systems[n_systems, 1] = c if phased[e] else 0
+                    systems[n_systems, 2] = 1 + c if phased[e] else 0
+                    n_systems += 1
+            _solve_together(grams, systems, counts, ridges, moment, weights, n_systems)
         for j in range(width):
             at = (i + MARGIN) * stride + j + MARGIN
             q = j % period
@@ -229,16 +289,16 @@ def adapt_channel(  # type: ignore[no-untyped-def]
             scale = min(max(((octave + (correction >> 10) + 4) >> 3) + 40, 0), MAX_SCALE)
             unit = min(max((scale >> 3) - 5, -4), 24)
             # Location.
-            for k in range(features):
-                values[k] = np.int64(stack[at + plus[k]]) - np.int64(stack[at + minus[k]])
-                scaled[k] = _normalised(values[k], unit)
+            up, down = max(4 - unit, 0), max(unit - 4, 0)
+            column = j // period
+            _look(stack, at, plus, minus, up, down, values, of_row, q, column)
             for e in range(experts):
                 total = _weighted(weights, e, row_phase + q if phased[e] else 0, values, counts[e])
                 guess[e + 1] = min(max(guess[parents[e] + 1] + (total >> _WEIGHT_BITS), -limit), limit)
             above, share = np.int64(0), np.int64(0)
             for e in range(experts + 1):
                 cost = _missed(missed[e], at, stride) + 16 + (usual[e] >> 10)
-                part = (np.int64(1) << 50) // (cost * cost) // cost + 1
+                part = (np.int64(1) << 50) // (cost * cost * cost) + 1  # less than 2**17 to the third
                 above += part * guess[e]
                 share += part
             place = location[i, j] + (above + (share >> 1)) // share
@@ -259,10 +319,8 @@ def adapt_channel(  # type: ignore[no-untyped-def]
                 miss = min(abs(error - guess[e]) >> shift, _ERROR_LIMIT)
                 missed[e, at] = miss
                 usual[e] += (miss << 6) - (usual[e] >> 8)
-            accumulate(of_row[q], scaled)
             for e in range(experts):
-                left = _normalised(error - guess[parents[e] + 1], unit)
-                _add_moment(moment, e, row_phase + q if phased[e] else 0, left, scaled, counts[e])
+                of_row[q, column, features + e] = _normalised(error - guess[parents[e] + 1], up, down)
             slope = gradient_row(scale, min(abs((value << 4) - place), _LARGEST), gradient)
             for t in range(nears.size + 1):
                 visits = np.int64(seen_near[t, cells[t], level])
@@ -272,13 +330,11 @@ def adapt_channel(  # type: ignore[no-untyped-def]
             by_phase[i % PERIOD, j % PERIOD] += (slope * _PHASE_STEP[visits] * 92) >> 14
             seen_phase[i % PERIOD, j % PERIOD] = min(visits + 1, 255)
         for p in range(min(period, width)):
-            of_class = by_class[row_phase + p]
-            for k in range(features):
-                for m in range(k, features):
-                    gram[k, m] += of_row[p, k, m]
-                    of_class[k, m] += of_row[p, k, m]
-                    of_row[p, k, m] = 0
-                for m in range(k):
-                    gram[k, m] = gram[m, k]
-                    of_class[k, m] = of_class[m, k]
+            _sum_products(square, of_row[p])
+            _add(grams[0], square)
+            _add(grams[1 + row_phase + p], square)
+            for e in range(experts):
+                own = moment[e, row_phase + p if phased[e] else 0]
+                for k in range(features):
+                    own[k] += square[k, features + e]
     return n, state, pos
