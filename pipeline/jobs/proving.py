@@ -208,7 +208,7 @@ def _store(samples: Samples, plane: int, chunk_id: int) -> _Proven:
 
 
 def _batched(function: Callable[[Sequence[Any]], Sequence[_Made]], items: Sequence[Any]) -> list[_Made | Exception]:
-    """`function(items)`; where it fails, one call an item, so that one bad chunk costs its batch nothing."""
+    """`function(items)`; where it fails, of each half, so that one bad chunk, or too little memory, costs nothing."""
     try:
         return list(function(items)) if items else []
     except ModelError:
@@ -216,7 +216,9 @@ def _batched(function: Callable[[Sequence[Any]], Sequence[_Made]], items: Sequen
     except Exception as error:
         if len(items) == 1:
             return [error]
-        return [made for item in items for made in _batched(function, [item])]
+    # Outside of the handler: the error is gone, and with it what its frames held of a device's memory.
+    half = len(items) // 2
+    return [*_batched(function, items[:half]), *_batched(function, items[half:])]
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -104,6 +105,33 @@ def test_a_model_that_cannot_be_used_here_is_an_error_and_no_reason_to_store_eve
 def test_a_decoder_that_fails_costs_only_the_chunk_it_fails_for() -> None:
     encoded = encode_proven(Means(), 1, [0, 1], [constant(66), constant(2)])
     assert reasons(encoded) == [("stored", "error: does not decode: sixty-six"), ("means", "")]
+
+
+class Hungry(Means):
+    """Has memory for three chunks, and for none while what an attempt took is still held."""
+
+    name: ClassVar[str] = "hungry"
+
+    def __init__(self) -> None:
+        self.held: list[weakref.ref[np.ndarray]] = []
+        self.calls: list[int] = []
+
+    def encode(self, chunks: Sequence[Samples]) -> list[Bitstream]:
+        self.calls.append(len(chunks))
+        activations = np.zeros(10)
+        if any(held() is not None for held in self.held):
+            raise MemoryError("the attempt before has not given back its memory")
+        self.held.append(weakref.ref(activations))
+        if len(chunks) > 3:
+            raise MemoryError("too many")
+        return super().encode(chunks)
+
+
+def test_a_batch_that_memory_is_too_small_for_is_halved() -> None:
+    codec = Hungry()
+    encoded = encode_proven(codec, 1, list(range(10)), [constant(n + 1) for n in range(10)])
+    assert reasons(encoded) == [("hungry", "")] * 10
+    assert codec.calls == [10, 5, 2, 3, 5, 2, 3]
 
 
 def test_a_chunk_that_would_be_larger_is_stored() -> None:
