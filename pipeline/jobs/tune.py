@@ -22,7 +22,7 @@ from haarchive.codecs.intnet.modelfile import ModelFile
 from haarchive.codecs.registry import get_codec
 from haarchive.pipeline.jobs.models import find_model
 from haarchive.pipeline.jobs.train import TrainProgress, fit
-from haarchive.pipeline.jobs.train_config import TrainConfig
+from haarchive.pipeline.jobs.train_config import IdfFlowConfig, TrainConfig
 from haarchive.pipeline.jobs.train_data import Corpus
 from haarchive.pipeline.jobs.tune_data import OwnChunks, gather
 
@@ -133,11 +133,12 @@ def tune(
             "train": (_OWN,),
             "validation": (_HELD,),
             "steps": steps,
-            "learning_rate": base.learning_rate * _SLOWER,
+            # A model that was started from another has been slowed down already.
+            "learning_rate": base.learning_rate * (1 if "from" in start.card else _SLOWER),
             "validate_every": max(1, steps // _VALIDATIONS),
             "degrade": 0.0,
             "camera": 0.0,
-            "ycbcr": base.ycbcr and _share_of_ycbcr(own.learn),
+            "ycbcr": _share_of_ycbcr(own.learn) if _takes_ycbcr(base) else 0.0,
             "licences": {_OWN: "its user's"},
         }
     )
@@ -160,6 +161,10 @@ def _configuration(model: ModelFile, name: Path | str) -> TrainConfig:
         raise ModelError(
             f"{name}: its card does not say how it was made; fine-tune it by `haarchive train CONFIG --from`"
         ) from None
+
+
+def _takes_ycbcr(config: TrainConfig) -> bool:
+    return any(isinstance(flow, IdfFlowConfig) and flow.colour == "ycocg-r" for flow in config.flows)
 
 
 def _share_of_ycbcr(pictures: Sequence[NDArray[Any]]) -> float:

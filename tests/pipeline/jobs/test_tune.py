@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from haarchive.codecs.errors import ConfigError, ModelError, SourceNotFoundError
+from haarchive.codecs.haar import ycbcr
 from haarchive.codecs.idf.codec import IdfCodec
 from haarchive.codecs.intnet.modelfile import ModelFile
 from haarchive.pipeline import open_archive
@@ -219,6 +220,18 @@ def test_the_card_says_what_the_model_has_seen(tiny: Path, slides: Path, tmp_pat
     assert card["name"] == "ours-tuned"
     assert card["from"]["from"] == second.card["from"]
     assert card["config"]["ycbcr"] == 0.0
+    rates = [find_model(path).card["config"]["learning_rate"] for path in (tiny, report.model, again.model)]
+    assert rates[0] == pytest.approx(3 * rates[1])
+    assert rates[2] == rates[1]
+
+
+def test_pictures_of_y_cb_cr_are_learned_as_such(tiny: Path, tmp_path: Path) -> None:
+    for n in range(5):
+        ycc = np.moveaxis(tissue(120, 120, n).astype(np.int32), 2, 0)
+        rgb = ycbcr.to_rgb("ycbcr", np.stack([ycc[0], (ycc[1] - 128) // 4, (ycc[2] - 128) // 4]))
+        imagecodecs.imwrite(str(tmp_path / f"{n}.png"), np.ascontiguousarray(np.moveaxis(rgb, 0, 2), np.uint8))
+    first = tune(tiny, [str(tmp_path / "*.png")], tmp_path / "run", steps=2)
+    assert find_model(first.model).card["config"]["ycbcr"] == 1.0
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_model(tiny: Path, slides: Path, tmp_path: Path) -> None:
