@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,12 +100,14 @@ def fit(
     out: Path,
     *,
     start: ModelFile | None = None,
+    data_digest: str = "",
     device: str = "cpu",
     progress: Callable[[TrainProgress], None] | None = None,
 ) -> Path:
     """Train a model on examples that are in memory; see `train`.
 
-    Flows that the corpus has no example for are left as they are.
+    Flows that the corpus has no example for are left as they are. Where the configuration does not name the data,
+    `data_digest` does, so that a run on other data is not taken for this one.
     """
     _check(config)
     out.mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,8 @@ def fit(
     flows = _make_flows(config, start).to(device)
     optimiser = torch.optim.Adam(flows.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
     checkpoint = out / "checkpoint.pt"
-    first = _resume(checkpoint, config, start, flows, optimiser)
+    origin = {"start": start.digest if start else "", "data": data_digest}
+    first = _resume(checkpoint, config, origin, flows, optimiser)
     began = time.monotonic()
     with _denormals_flushed(), exact_float32:
         for step in range(first, config.steps):
@@ -121,7 +124,7 @@ def fit(
             measured: dict[str, float] = {}
             if (step + 1) % config.validate_every == 0 or step + 1 == config.steps:
                 measured = _validate(flows, validation, device) if validation else {}
-                _save(checkpoint, config, start, flows, optimiser, step + 1)
+                _save(checkpoint, config, origin, flows, optimiser, step + 1)
             report = TrainProgress(step + 1, config.steps, loss, measured, time.monotonic() - began)
             if measured:
                 with (out / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -242,7 +245,7 @@ def _colour(flow: HaarFlow | TrainableFlow) -> str | None:
 def _save(
     path: Path,
     config: TrainConfig,
-    start: ModelFile | None,
+    origin: Mapping[str, str],
     flows: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     step: int,
@@ -250,7 +253,7 @@ def _save(
     partial = path.with_suffix(".partial")
     state: dict[str, Any] = {
         "config": config.model_dump_json(),
-        "start": start.digest if start else "",
+        "origin": dict(origin),
         "step": step,
         "flows": flows.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -260,15 +263,22 @@ def _save(
 
 
 def _resume(
-    path: Path, config: TrainConfig, start: ModelFile | None, flows: torch.nn.Module, optimiser: torch.optim.Optimizer
+    path: Path,
+    config: TrainConfig,
+    origin: Mapping[str, str],
+    flows: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
 ) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     if state["config"] != config.model_dump_json():
         raise ConfigError(f"{path.parent} holds a run of another configuration; choose another --out")
-    if state.get("start", "") != (start.digest if start else ""):
-        raise ConfigError(f"{path.parent} holds a run that started from another model; choose another --out")
+    if state.get("origin", origin) != origin:
+        what = (
+            "started from another model" if state["origin"]["start"] != origin["start"] else "learned from other data"
+        )
+        raise ConfigError(f"{path.parent} holds a run that {what}; choose another --out")
     flows.load_state_dict(state["flows"])
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])

@@ -120,7 +120,8 @@ def tune(
     Raises
     ------
     ConfigError
-        If archiving would give nothing of the sources to the flow, or the folder holds another run.
+        If archiving would give nothing of the sources to the flow, or the folder holds a run on other sources, from
+        another model, or of other settings.
     ModelError
         If the model cannot be read, or its card does not say how it was made.
     """
@@ -147,7 +148,9 @@ def tune(
         for label, chunks in ((_OWN, own.learn), (_HELD, own.held))
     )
     folder = Path("runs") / config.name if out is None else out
-    path = fit(config, learn, held, folder, start=start, device=device, progress=progress)
+    path = fit(
+        config, learn, held, folder, start=start, data_digest=own.digest, device=device, progress=progress
+    )  # fmt: skip
     before, after = (_bits(model, own, device) for model in (start, ModelFile.from_bytes(path.read_bytes())))
     return TuneReport(
         str(path), start.codec, before, after, own.apart, own.sources, len(own.learn), own.left_out

@@ -63,6 +63,14 @@ class OwnChunks:
     left_out: dict[str, str] = field(default_factory=dict)
     apart: bool = True
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the samples that are learned from."""
+        content = hashlib.sha256()
+        for chunk in self.learn:
+            content.update(f"{chunk.shape}".encode() + np.ascontiguousarray(chunk).tobytes())
+        return content.hexdigest()
+
 
 def gather(
     paths: Sequence[str],

@@ -247,10 +247,20 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_model(tiny: Path, slides: Pa
     report = tune(tiny, [str(slides)], tmp_path / "run", steps=10, progress=lambda at: seen.append(at.step))
     assert seen[0] > 1
     assert Path(report.model).read_bytes() == Path(whole.model).read_bytes()
-    other = find_model(whole.model)
-    (tmp_path / "other.safetensors").write_bytes(other.to_bytes())
-    with pytest.raises(ConfigError, match="another"):
-        tune(tmp_path / "other.safetensors", [str(slides)], tmp_path / "run", steps=10, name="tiny-tuned")
+    with pytest.raises(ConfigError, match="holds a run of another configuration"):
+        tune(tiny, [str(slides)], tmp_path / "run", steps=11)
+    with pytest.raises(ConfigError, match="holds a run that learned from other data"):
+        tune(tiny, [str(slides / "slide.tif")], tmp_path / "run", steps=10)
+
+
+def test_a_run_that_started_from_another_model_is_not_gone_on_with(tiny: Path, slides: Path, tmp_path: Path) -> None:
+    model = find_model(tiny)
+    other = tmp_path / "other.safetensors"
+    card = {**model.card, "note": "the same networks, another file"}
+    other.write_bytes(ModelFile(model.codec, model.networks, card, structure=model.structure).to_bytes())
+    tune(tiny, [str(slides)], tmp_path / "run", steps=1)
+    with pytest.raises(ConfigError, match="holds a run that started from another model"):
+        tune(other, [str(slides)], tmp_path / "run", steps=1)
 
 
 def test_grey_sources_leave_the_flow_of_colours_alone(tiny: Path, tmp_path: Path) -> None:
