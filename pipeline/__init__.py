@@ -1,6 +1,6 @@
 """From sources to archives in object storage, and back: jobs, storage, format, command line.
 
->>> from haarchive.pipeline import archive, open_archive
+>>> from haarchive.pipeline import archive, open_archive, tune
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from haarchive.pipeline.archive.reader import open_archive
     from haarchive.pipeline.jobs.archive import archive
+    from haarchive.pipeline.jobs.tune import tune
 
-__all__ = ["archive", "open_archive"]
+__all__ = ["archive", "open_archive", "tune"]
 
 _HOMES = {
     "archive": "haarchive.pipeline.jobs.archive",
     "open_archive": "haarchive.pipeline.archive.reader",
+    "tune": "haarchive.pipeline.jobs.tune",
 }
 
 # Python binds a subpackage's name here when it first imports it. The name `archive` belongs to the function

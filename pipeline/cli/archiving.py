@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from haarchive.pipeline.config import ArchiveConfig
 
-__all__ = ["CodecName", "GuaranteeName", "PresetName", "archive_command", "own_models", "warn_of_loss"]
+__all__ = ["CodecName", "GuaranteeName", "PresetName", "archive_command", "warn_of_loss"]
 
 
 class GuaranteeName(StrEnum):
@@ -108,7 +108,7 @@ def archive_command(
     """
     from haarchive.pipeline.cli.show import Screen, summarise, summarise_job
     from haarchive.pipeline.config import load_config
-    from haarchive.pipeline.jobs.archive import archive
+    from haarchive.pipeline.jobs.archive import archive, own_models
 
     if local and ray:
         raise typer.BadParameter("--local and --ray exclude each other")
@@ -118,7 +118,7 @@ def archive_command(
         config,
         guarantee=guarantee.value if guarantee else None,
         drop_bands=drop_bands,
-        **own_models(model, codec),
+        **own_models(model or (), codec.value if codec else None),
         preset=preset.value if preset else None,
         keep_damaged=keep_damaged or None,
         device=device,
@@ -136,26 +136,6 @@ def archive_command(
     if job:
         summarise_job(report, screen)
     summarise(report, "archived")
-
-
-def own_models(models: list[Path] | None, codec: CodecName | None) -> dict[str, Any]:
-    """Fields of a configuration for the flows that were asked for by name, or by models of them.
-
-    Raises
-    ------
-    typer.BadParameter
-        If both were, and do not agree.
-    ModelError, ConfigError
-        See `haarchive.pipeline.jobs.models.models_of`.
-    """
-    if not models:
-        return {"codec": codec.value if codec else None}
-    from haarchive.pipeline.jobs.models import models_of
-
-    family, by_codec = models_of(models)
-    if codec and codec.value != family:
-        raise typer.BadParameter(f"the model is one of {family}, and --codec says {codec.value}", param_hint="--model")
-    return {"codec": family, "models": by_codec}
 
 
 def warn_of_loss(settings: ArchiveConfig, guarantee: GuaranteeName | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haarchive.pipeline.cli.archiving import CodecName, GuaranteeName, PresetName, own_models, warn_of_loss
+from haarchive.pipeline.cli.archiving import CodecName, GuaranteeName, PresetName, warn_of_loss
 from haarchive.pipeline.cli.locating import ArchiveOption, JobArgument, located
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def submit_command(
     from haarchive.pipeline.archive import ArchiveWriter
     from haarchive.pipeline.cli.show import print_json
     from haarchive.pipeline.config import load_config
-    from haarchive.pipeline.jobs.archive import read_models
+    from haarchive.pipeline.jobs.archive import own_models, read_models
     from haarchive.pipeline.jobs.durable.record import new_id
     from haarchive.pipeline.jobs.durable.run import create_job
     from haarchive.pipeline.jobs.durable.submit import submit_job
@@ -71,7 +71,7 @@ def submit_command(
         config,
         guarantee=guarantee.value if guarantee else None,
         drop_bands=drop_bands,
-        **own_models(model, codec),
+        **own_models(model or (), codec.value if codec else None),
         preset=preset.value if preset else None,
         keep_damaged=keep_damaged or None,
     )

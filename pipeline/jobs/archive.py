@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from haarchive.codecs.errors import ModelNotFoundError
+from haarchive.codecs.errors import ConfigError, ModelNotFoundError
 from haarchive.codecs.haar.presets import Preset
 from haarchive.pipeline.archive import ArchiveWriter
 from haarchive.pipeline.config import ArchiveConfig, override
@@ -15,7 +17,7 @@ from haarchive.pipeline.jobs.engines import Engine, archive_sources
 from haarchive.pipeline.jobs.finding import find_sources
 from haarchive.pipeline.jobs.report import JobReport, Progress, Quiet
 
-__all__ = ["Engine", "archive", "read_models"]
+__all__ = ["Engine", "archive", "own_models", "read_models"]
 
 
 def archive(
@@ -25,6 +27,7 @@ def archive(
     config: ArchiveConfig | None = None,
     codec: FlowFamily | None = None,
     preset: Preset | None = None,
+    models: Sequence[str | os.PathLike[str]] = (),
     keep_damaged: bool | None = None,
     engine: Engine = "auto",
     job: str | None = None,
@@ -47,6 +50,8 @@ def archive(
         The family of learned flows that pictures and sound go to; replaces ``config.codec``.
     preset : {'fast', 'balanced', 'max'}, optional
         How much time the flows may take for fewer bytes; replaces ``config.preset``.
+    models : sequence of paths
+        Model files of one's own, from `tune` or training; their flows are taken. Replaces ``config.models``.
     keep_damaged : bool, optional
         Whether files that were cut short are archived as far as they go, rather than reported as failed; replaces
         ``config.keep_damaged``.
@@ -83,25 +88,47 @@ def archive(
     >>> report.raise_for_failures().sources[0].archived_bytes  # doctest: +SKIP
     """
     started = time.monotonic()
-    config = override(config or ArchiveConfig(), codec=codec, preset=preset, keep_damaged=keep_damaged)
+    config = override(
+        config or ArchiveConfig(), **own_models(models, codec), preset=preset, keep_damaged=keep_damaged
+    )  # fmt: skip
     paths = [os.fspath(path) for path in ([sources] if isinstance(sources, str | os.PathLike) else sources)]
-    models = read_models(config)
+    content = read_models(config)
     writer = ArchiveWriter(url)
     if job is not None:
         from haarchive.pipeline.jobs.durable.run import create_job, run_job
 
-        record = create_job(writer, paths, config, models, engine=engine, job=job)
+        record = create_job(writer, paths, config, content, engine=engine, job=job)
         return run_job(writer, record, progress=progress)
     progress = progress or Quiet()
     refs, reports = find_sources(paths, writer)
     for report in reports:
         progress.finished(report)
-    for report in archive_sources(refs, writer, config, models, engine=engine, progress=progress):
+    for report in archive_sources(refs, writer, config, content, engine=engine, progress=progress):
         progress.finished(report)
         reports.append(report)
     order = {ref.name: number for number, ref in enumerate(refs)}
     reports.sort(key=lambda report: order.get(report.source, -1))
     return JobReport(tuple(reports), time.monotonic() - started)
+
+
+def own_models(models: Sequence[str | os.PathLike[str]], codec: str | None) -> dict[str, Any]:
+    """Fields of a configuration for the flows that were asked for by name, or by models of them.
+
+    Raises
+    ------
+    ConfigError
+        If both were, and do not agree; or see `models_of`.
+    ModelError
+        If a file cannot be read, or is no model.
+    """
+    if not models:
+        return {"codec": codec}
+    from haarchive.pipeline.jobs.models import models_of  # and with it torch
+
+    family, by_codec = models_of([Path(path) for path in models])
+    if codec and codec != family:
+        raise ConfigError(f"{', '.join(map(str, models))}: of {family}, but {codec!r} was asked for: leave one out")
+    return {"codec": family, "models": by_codec}
 
 
 def read_models(config: ArchiveConfig) -> dict[str, bytes]:

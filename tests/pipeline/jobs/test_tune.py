@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
+import haarchive.pipeline
 from haarchive.codecs.errors import ConfigError, ModelError, SourceNotFoundError
 from haarchive.codecs.haar import ycbcr
 from haarchive.codecs.idf.codec import IdfCodec
 from haarchive.codecs.intnet.modelfile import ModelFile
-from haarchive.pipeline import open_archive
+from haarchive.pipeline import archive, open_archive
 from haarchive.pipeline.cli import app, tuning
 from haarchive.pipeline.jobs import tune_data
 from haarchive.pipeline.jobs.models import find_model
@@ -292,15 +293,15 @@ def test_from_the_command_line_to_an_archive_that_holds_the_model(tiny: Path, sl
     report = json.loads(tuned.stdout)
     assert report["codec"] == "idf"
     assert report["before"] > 0
-    archive = tmp_path / "archive"
-    done = run("archive", slides, archive, "--model", report["model"], "--local", "--json")
+    folder = tmp_path / "archive"
+    done = run("archive", slides, folder, "--model", report["model"], "--local", "--json")
     assert done.exit_code == 0, done.output
     Path(report["model"]).unlink()
-    back = run("restore", archive, tmp_path / "back")
+    back = run("restore", folder, tmp_path / "back")
     assert back.exit_code == 0, back.output
     for path in slides.iterdir():
         assert (tmp_path / "back" / slides.name / path.name).read_bytes() == path.read_bytes()
-        assert set(open_archive(f"{archive}/{slides.name}/{path.name}").manifest.models) == {"idf"}
+        assert set(open_archive(f"{folder}/{slides.name}/{path.name}").manifest.models) == {"idf"}
 
 
 def test_what_tuning_prints_says_what_it_is_worth(tiny: Path, slides: Path, tmp_path: Path) -> None:
@@ -338,8 +339,15 @@ def test_ctrl_c_says_how_to_go_on(tiny: Path, slides: Path, tmp_path: Path, monk
 def test_a_model_and_other_flows_exclude_each_other(tiny: Path, slides: Path, tmp_path: Path) -> None:
     said = run("archive", slides, tmp_path / "archive", "--model", tiny, "--codec", "haar")
     assert said.exit_code == 2
-    assert "the model is one of idf" in " ".join(said.output.split())
+    assert "tiny.safetensors: of idf, but 'haar' was asked for" in " ".join(said.output.split())
     assert not (tmp_path / "archive").exists()
+
+
+def test_models_of_ones_own_in_python(tiny: Path, slides: Path, tmp_path: Path) -> None:
+    report = archive([slides / "0.png"], tmp_path / "archive", models=[tiny])
+    assert report.sources[0].status == "archived"
+    assert set(open_archive(tmp_path / "archive" / "0.png").manifest.models) == {"idf"}
+    assert haarchive.pipeline.tune is tune
 
 
 def test_a_model_that_is_not_there_is_told(slides: Path, tmp_path: Path) -> None:
