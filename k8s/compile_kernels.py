@@ -30,6 +30,8 @@ from haarchive.codecs.dwt.steps import Steps
 from haarchive.pipeline import archive
 from haarchive.pipeline.jobs.report import JobReport
 from haarchive.pipeline.jobs.restore import restore
+from haarchive.pipeline.sources.zlib_blocks import write_blocks
+from haarchive.pipeline.sources.zlib_matches import find_symbols
 
 PRESETS = {"haar": ("fast", "balanced", "max"), "idf": ("fast", "balanced")}
 """Of each family of flows those that call other kernels."""
@@ -45,6 +47,9 @@ def main() -> int:
                 url = root / f"{family}-{preset}"
                 fail_unless_ok(archive(sources, url, codec=family, preset=preset, engine="local"))
                 fail_unless_ok(restore(str(url), root / f"{url.name}-restored"))
+    # Beside a fork of zlib its own compressor is needed; this Python may have zlib itself.
+    pixels = np.frombuffer(bytes(range(256)) * 9, np.uint8)
+    write_blocks(pixels, *find_symbols(pixels, 6, 0, 8, 15))
     called = [kernel for kernel in kernels() if kernel.signatures]
     compiled = sum(sum(kernel.stats.cache_misses.values()) for kernel in called)
     print(f"{len(called)} kernels: {compiled} compiled, {sum(len(k.signatures) for k in called) - compiled} found")

@@ -6,7 +6,8 @@ recipe is JSON-able: ``{"level", "strategy", "memory", "window", "head"}``, wher
 in hexadecimal. There are two containers: 'zlib' (header, body, Adler-32) and 'gzip-body' (what follows the
 ten bytes of a gzip header, which hold a time: body, CRC-32, length).
 
-Forks of zlib (zlib-ng, Intel's, Cloudflare's) choose other matches; see `deflate`.
+Forks of zlib (zlib-ng, Intel's, Cloudflare's) choose other matches, and some Pythons are built with one. There zlib's
+own compressor takes over that `zlib_matches` and `zlib_blocks` have for that: a source comes back on every machine.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from haarchive.codecs.errors import InexactDeviceError, SourceFormatError
+import numpy as np
+
+from haarchive.codecs.errors import SourceFormatError
 
 __all__ = ["deflate", "find_recipes", "inflate"]
 
 _BLOCK = 1 << 16
+_TRIED = 1 << 20
+"""Of longer data so many bytes are tried first, where nothing stops at the first block that differs."""
+_SETTLED = 1024
+"""Bytes before the end of data whose matches more data could change, and then some."""
 _GZIP_HEAD = bytes.fromhex("1f8b08000000000000ff")
 _GOLDEN_SHA256 = "5f138b8cf7f1e53c8909abb17ec72aae2e07ee31875a73f093e023af3b0cb622"
 
@@ -75,17 +82,21 @@ def find_recipes(data: bytes, raw: bytes, container: str = "zlib") -> Iterator[d
 
 
 def deflate(raw: bytes, recipe: Mapping[str, Any], container: str = "zlib") -> bytes:
-    """Compress bytes as the recipe says.
-
-    Raises
-    ------
-    InexactDeviceError
-        If this Python's zlib is a fork that compresses differently.
-    """
-    _ensure_classic_zlib()
-    stream = zlib.compressobj(recipe["level"], zlib.DEFLATED, -recipe["window"], recipe["memory"], recipe["strategy"])
-    body = stream.compress(raw) + stream.flush()
+    """Compress bytes as the recipe says, on any machine."""
+    body = _compress(raw, recipe["level"], recipe["strategy"], recipe["memory"], recipe["window"])
     return bytes.fromhex(recipe["head"]) + body + _checksum(raw, container)
+
+
+def _compress(raw: bytes, level: int, strategy: int, memory: int, window: int) -> bytes:
+    """What zlib makes of data: a raw deflate stream."""
+    if _is_zlib_itself():
+        stream = zlib.compressobj(level, zlib.DEFLATED, -window, memory, strategy)
+        return stream.compress(raw) + stream.flush()
+    from haarchive.pipeline.sources.zlib_blocks import write_blocks
+    from haarchive.pipeline.sources.zlib_matches import find_symbols
+
+    data = np.frombuffer(raw, np.uint8)
+    return bytes(write_blocks(data, *find_symbols(data, level, strategy, memory, window)))
 
 
 def _checksum(raw: bytes, container: str) -> bytes:
@@ -109,6 +120,9 @@ def _guesses(head: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _makes(body: bytes, raw: bytes, level: int, strategy: int, memory: int, window: int) -> bool:
+    if not _is_zlib_itself():
+        begins = len(raw) <= _TRIED or body.startswith(_beginning(raw[:_TRIED], level, strategy, memory, window))
+        return begins and body == _compress(raw, level, strategy, memory, window)
     stream = zlib.compressobj(level, zlib.DEFLATED, -window, memory, strategy)
     position = 0
     for start in range(0, len(raw), _BLOCK):
@@ -119,14 +133,25 @@ def _makes(body: bytes, raw: bytes, level: int, strategy: int, memory: int, wind
     return body[position:] == stream.flush()
 
 
+def _beginning(raw: bytes, level: int, strategy: int, memory: int, window: int) -> bytes:
+    """What a stream begins with if its data begins with `raw`: the blocks that further data cannot change."""
+    from haarchive.pipeline.sources.zlib_blocks import write_blocks
+    from haarchive.pipeline.sources.zlib_matches import find_symbols
+
+    data = np.frombuffer(raw, np.uint8)
+    distances, values, blocks = find_symbols(data, level, strategy, memory, window)
+    settled = np.cumsum(blocks[:, 3]) <= len(raw) - _SETTLED
+    if not (count := int(settled.sum())):
+        return b""
+    # The block after these is written too, as only the last one says that it is the last, and cut off.
+    whole, certain = (write_blocks(data, distances, values, blocks[:some]) for some in (count + 1, count))
+    return bytes(whole[: len(certain) - 1])
+
+
 @cache
-def _ensure_classic_zlib() -> None:
-    """Compare what this zlib makes of fixed data with what the classic one does."""
-    if _golden_digest() != _GOLDEN_SHA256:
-        raise InexactDeviceError(
-            f"this Python's zlib ({zlib.ZLIB_RUNTIME_VERSION}) is a fork that compresses differently, so"
-            " deflate data cannot be made again byte for byte; use a Python with the original zlib"
-        )
+def _is_zlib_itself() -> bool:
+    """Whether this Python's zlib makes of fixed data what zlib does."""
+    return _golden_digest() == _GOLDEN_SHA256
 
 
 def _golden_digest() -> str:
