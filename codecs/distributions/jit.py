@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -33,23 +33,33 @@ def kept(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     -----
     numba discards kept code when the file of the function changes, not when a kernel that it calls changes in
     another file: after an update in place a codec could go on writing what the version before wrote. So the code is
-    stamped with the sources of all kernels. The stamp has no public name; should a release of numba lack it, numba's
-    own rule holds.
+    stamped with the sources of all codecs, and with its own file, which may belong to none. The stamp has no public
+    name; should a release of numba lack it, numba's own rule holds.
     """
     try:
         compiled = njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:
         return njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
-    with suppress(AttributeError):
-        compiled._cache._cache_file._source_stamp = _sources()
+    with suppress(AttributeError, OSError):
+        compiled._cache._cache_file._source_stamp = _sources() + _of_file(Path(function.__code__.co_filename))
     return compiled  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=1)
 def _sources() -> str:
-    """A digest of every module that may hold kernels."""
+    """A digest of every module of a codec, any of which may hold kernels."""
+    return _digest(sorted(Path(__file__).parents[1].rglob("*.py")))
+
+
+@lru_cache
+def _of_file(path: Path) -> str:
+    """A digest of one module."""
+    return _digest([path])
+
+
+def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+    for path in paths:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

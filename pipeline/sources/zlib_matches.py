@@ -11,9 +11,9 @@ import numpy as np
 
 from haarchive.codecs.distributions.jit import kernel, leaf
 
-__all__ = ["MOST_SYMBOLS_BITS", "find_symbols"]
+__all__ = ["find_symbols"]
 
-MOST_SYMBOLS_BITS = 6
+_MOST_SYMBOLS_BITS = 6
 """A block ends one before ``2 ** (memory level + 6)`` symbols."""
 
 _MIN_MATCH, _MAX_MATCH = 3, 258
@@ -135,7 +135,7 @@ def find_symbols(data, level, strategy, memory, bits):  # type: ignore[no-untype
     size = 1 << bits
     window, head, chain = np.zeros(2 * size, np.uint8), np.zeros(1 << (memory + 7), np.int64), np.zeros(size, np.int64)
     shift = (memory + 9) // 3
-    most = (1 << (memory + MOST_SYMBOLS_BITS)) - 1
+    most = (1 << (memory + _MOST_SYMBOLS_BITS)) - 1
     reach = size - _MIN_LOOKAHEAD
     distances, values = np.empty(data.size + 1, np.uint16), np.empty(data.size + 1, np.uint8)
     blocks = np.empty((data.size // most + 2, 4), np.int64)

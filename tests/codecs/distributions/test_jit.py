@@ -56,6 +56,25 @@ def test_code_is_kept_until_the_source_of_any_kernel_changes(tmp_path: Path, mon
     assert [misses(sources) for sources in ("one", "one", "another")] == [1, 0, 1]
 
 
+def test_code_is_kept_until_its_own_file_changes_wherever_that_is(tmp_path: Path) -> None:
+    path = tmp_path / "own_kernel.py"
+
+    def result(factor: int) -> tuple[int, int]:
+        path.write_text(
+            f"from haarchive.codecs.distributions.jit import kernel\n@kernel\ndef times(x):\n    return {factor} * x\n"
+        )
+        jit._of_file.cache_clear()
+        spec = importlib.util.spec_from_file_location("own_kernel", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.times(10), int(sum(module.times.stats.cache_misses.values()))
+
+    # The same name on the same line, which is all that numba's files are told apart by.
+    assert [result(factor) for factor in (2, 2, 3)] == [(20, 1), (20, 0), (30, 1)]
+
+
 def test_leaves_count_no_references() -> None:
     plain, free = kernel(made_of(_BUMP)), leaf(made_of(_BUMP))
     cells = np.zeros((3, 4), np.int64)
