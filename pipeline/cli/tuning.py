@@ -96,6 +96,7 @@ def _show(report: TuneReport) -> None:
         f"{where}; learned from {report.chunks} chunks of {report.sources} sources"
     )
     if change <= -_WORTH:
-        typer.echo(f"use it: haarchive archive SOURCES ARCHIVE --model {report.model}")
+        preset = " --preset max" if report.codec.startswith("haar") else ""  # whose networks no other preset has
+        typer.echo(f"use it: haarchive archive SOURCES ARCHIVE --model {report.model}{preset}")
     else:
         typer.echo(f"not worth a model of its own: keep the one that you have ({report.model} is there all the same)")

@@ -321,7 +321,7 @@ def test_a_model_that_is_worth_it_is_recommended(capsys: pytest.CaptureFixture[s
     said = capsys.readouterr()
     assert "4.0000 bits a sample before, 3.9000 after (-2.5%)" in said.out
     assert "other places of the same sources" in said.out
-    assert "haarchive archive SOURCES ARCHIVE --model ours.safetensors" in said.out
+    assert "haarchive archive SOURCES ARCHIVE --model ours.safetensors\n" in said.out
     assert "4.xml: left out" in said.err
     assert "and 2 more sources left out" in said.err
 
