@@ -60,7 +60,7 @@ def solve(gram, ridge, moment, weights, count):  # type: ignore[no-untyped-def]
 
 @leaf
 def _shift(gram, ridge, count):  # type: ignore[no-untyped-def]
-    """Bits that equations lose so that what they are multiplied by has 32."""
+    """Bits that equations lose so that coefficients have 32: none is larger than the largest of the diagonal."""
     top = np.int64(1)
     for k in range(count):
         top = max(top, gram[k, k])

@@ -1,4 +1,4 @@
-"""The command line: ``haarchive archive | inspect | verify | restore | tile | train``."""
+"""The command line: ``haarchive archive | inspect | verify | restore | tile | tune | train``."""
 
 from haarchive.pipeline.cli.app import app, main
 

@@ -27,7 +27,7 @@ def archive(
     config: ArchiveConfig | None = None,
     codec: FlowFamily | None = None,
     preset: Preset | None = None,
-    models: Sequence[str | os.PathLike[str]] = (),
+    models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     keep_damaged: bool | None = None,
     engine: Engine = "auto",
     job: str | None = None,
@@ -50,7 +50,7 @@ def archive(
         The family of learned flows that pictures and sound go to; replaces ``config.codec``.
     preset : {'fast', 'balanced', 'max'}, optional
         How much time the flows may take for fewer bytes; replaces ``config.preset``.
-    models : sequence of paths
+    models : path or sequence of paths
         Model files of one's own, from `tune` or training; their flows are taken. Replaces ``config.models``.
     keep_damaged : bool, optional
         Whether files that were cut short are archived as far as they go, rather than reported as failed; replaces
@@ -111,7 +111,7 @@ def archive(
     return JobReport(tuple(reports), time.monotonic() - started)
 
 
-def own_models(models: Sequence[str | os.PathLike[str]], codec: str | None) -> dict[str, Any]:
+def own_models(models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], codec: str | None) -> dict[str, Any]:
     """Fields of a configuration for the flows that were asked for by name, or by models of them.
 
     Raises
@@ -125,9 +125,10 @@ def own_models(models: Sequence[str | os.PathLike[str]], codec: str | None) -> d
         return {"codec": codec}
     from haarchive.pipeline.jobs.models import models_of  # and with it torch
 
-    family, by_codec = models_of([Path(path) for path in models])
+    paths = [Path(path) for path in ([models] if isinstance(models, str | os.PathLike) else models)]
+    family, by_codec = models_of(paths)
     if codec and codec != family:
-        raise ConfigError(f"{', '.join(map(str, models))}: of {family}, but {codec!r} was asked for: leave one out")
+        raise ConfigError(f"{', '.join(map(str, paths))}: of {family}, but {codec!r} was asked for: leave one out")
     return {"codec": family, "models": by_codec}
 
 

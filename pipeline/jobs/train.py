@@ -84,7 +84,7 @@ def train(
     Raises
     ------
     ConfigError
-        If the data is missing, or the run's folder holds a run of another configuration.
+        If the data is missing, the model's name is no file's, or the folder holds a run of another configuration.
     """
     _check(config)
     corpus = load_corpus(config, config.train, data)
@@ -138,6 +138,8 @@ def fit(
 
 
 def _check(config: TrainConfig) -> None:
+    if config.name in ("", "..") or Path(config.name).name != config.name:
+        raise ConfigError(f"name {config.name!r}: the model's file is called so, and it cannot name a folder")
     if any(side % config.divisor for side in config.crop if side > 1):
         raise ConfigError(f"crop {config.crop} must be divisible by 2 ** levels = {config.divisor}")
 

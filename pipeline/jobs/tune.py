@@ -7,6 +7,7 @@ started from, which its own card holds.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ class TuneReport:
 
 def tune(
     start_from: Path | str,
-    paths: Sequence[str],
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     out: Path | None = None,
     *,
     name: str | None = None,
@@ -96,7 +97,7 @@ def tune(
     ----------
     start_from : Path or str
         A model file, or the name of a shipped model.
-    paths : sequence of str
+    sources : path or sequence of paths
         Files, folders, zarr stores, patterns, S3 prefixes, as for archiving. One of five sources (of fewer than five:
         of five chunks) is not learned from, but measured on.
     out : Path, optional
@@ -127,6 +128,7 @@ def tune(
     """
     start = find_model(start_from)
     base = _configuration(start, start_from)
+    paths = [os.fspath(path) for path in ([sources] if isinstance(sources, str | os.PathLike) else sources)]
     own = gather(paths, start.codec, base.crop[1:] if base.sound else base.crop, guarantee=guarantee, progress=reading)
     config = base.model_copy(
         update={

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -25,7 +24,6 @@ from haarchive.pipeline.cli import app
 from haarchive.pipeline.cli.show import human_bytes
 from haarchive.pipeline.cli.tiles import parse_region, parse_span
 from haarchive.pipeline.jobs.durable.record import load_job
-from haarchive.pipeline.jobs.models import shipped_models
 from haarchive.pipeline.storage import open_store
 
 COMMAND = [sys.executable, "-c", "from haarchive.pipeline.cli import main; main()"]
@@ -137,18 +135,6 @@ def test_a_submitted_job_is_written_down_with_its_codec(files: Path, tmp_path: P
     result = run(*command, files / "notes.txt", tmp_path / "a")
     assert "no Ray job server answers" in result.stderr
     assert load_job(open_store(tmp_path / "a"), "one").config["codec"] == "idf"
-
-
-def test_a_submitted_job_keeps_a_model_of_ones_own_in_the_archive(files: Path, tmp_path: Path) -> None:
-    model = tmp_path / "own.safetensors"
-    model.write_bytes(shipped_models()["idf-small"].read_bytes())
-    command = ["submit", "--address", "127.0.0.1:9", "--job", "one", "--model", model]
-    result = run(*command, files / "notes.txt", tmp_path / "a")
-    assert "no Ray job server answers" in result.stderr
-    record = load_job(open_store(tmp_path / "a"), "one")
-    assert record.config["codec"] == "idf"
-    assert record.models == {"idf": hashlib.sha256(model.read_bytes()).hexdigest()}
-    assert str(model) not in json.dumps(record.config)
 
 
 def test_pictures_that_lose_details_are_never_lossy_in_silence(picture: np.ndarray, tmp_path: Path) -> None:

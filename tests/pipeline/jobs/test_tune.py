@@ -22,11 +22,13 @@ from haarchive.codecs.intnet.modelfile import ModelFile
 from haarchive.pipeline import archive, open_archive
 from haarchive.pipeline.cli import app, tuning
 from haarchive.pipeline.jobs import tune_data
+from haarchive.pipeline.jobs.durable.record import load_job
 from haarchive.pipeline.jobs.models import find_model
 from haarchive.pipeline.jobs.train import TrainProgress, train
 from haarchive.pipeline.jobs.train_config import IdfFlowConfig, NetworkConfig, TrainConfig
 from haarchive.pipeline.jobs.tune import TuneReport, tune
 from haarchive.pipeline.jobs.tune_data import gather
+from haarchive.pipeline.storage import open_store
 
 LEAST = (96, 96)
 
@@ -343,9 +345,29 @@ def test_a_model_and_other_flows_exclude_each_other(tiny: Path, slides: Path, tm
     assert not (tmp_path / "archive").exists()
 
 
+def test_a_submitted_job_keeps_a_model_of_ones_own_in_the_archive(tiny: Path, slides: Path, tmp_path: Path) -> None:
+    said = run("submit", "--address", "127.0.0.1:9", "--job", "one", "--model", tiny, slides, tmp_path / "archive")
+    assert "no Ray job server answers" in said.stderr
+    record = load_job(open_store(tmp_path / "archive"), "one")
+    assert record.config["codec"] == "idf"
+    assert record.models == {"idf": find_model(tiny).digest}
+    assert str(tiny) not in json.dumps(record.config)
+
+
+def test_a_name_that_is_no_files_is_told_before_anything_is_trained(tiny: Path, slides: Path, tmp_path: Path) -> None:
+    steps: list[TrainProgress] = []
+    for name in ("ours/second", "..", "/ours"):
+        with pytest.raises(ConfigError, match="cannot name a folder"):
+            tune(tiny, slides, tmp_path / "run", name=name, steps=1, progress=steps.append)
+    assert not steps
+    assert not (tmp_path / "run").exists()
+
+
 def test_models_of_ones_own_in_python(tiny: Path, slides: Path, tmp_path: Path) -> None:
-    report = archive([slides / "0.png"], tmp_path / "archive", models=[tiny])
+    report = archive(slides / "0.png", tmp_path / "archive", models=tiny)
     assert report.sources[0].status == "archived"
+    with pytest.raises(ConfigError, match="'haar' was asked for"):
+        archive(slides / "0.png", tmp_path / "other", models=[tiny], codec="haar")
     assert set(open_archive(tmp_path / "archive" / "0.png").manifest.models) == {"idf"}
     assert haarchive.pipeline.tune is tune
 
